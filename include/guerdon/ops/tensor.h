@@ -1,0 +1,9 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace guerdon {
+
+using Tensor = at::Tensor;
+
+}  // namespace guerdon
