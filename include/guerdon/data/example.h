@@ -13,7 +13,8 @@
 
 namespace guerdon {
 
-/// A JSON object behind a pointer, read by name. Cheap to copy. Errors are Kind::input and name where the row came from
+/// A JSON object behind a pointer, read by name. Cheap to copy. Errors are Kind::input and name
+/// where the row came from
 /// ("data/pairs.jsonl:1841: field "margin" must be a number, got "x"").
 class Fields {
  public:
@@ -31,8 +32,8 @@ class Fields {
   double number_or(const std::string& name, double otherwise) const;
   std::string text_or(const std::string& name, const std::string& otherwise) const;
 
-  const Json& json() const;            ///< the whole object ({} when empty)
-  const std::string& where() const;    ///< "file:line"
+  const Json& json() const;          ///< the whole object ({} when empty)
+  const std::string& where() const;  ///< "file:line"
   std::vector<std::string> names() const;
 
  private:
@@ -56,8 +57,8 @@ struct Response {
 };
 
 struct Example {
-  std::string id;                   ///< given, or a hash of the row: keys caches, dynamic labels, samplers
-  Text prompt;                      ///< "" when the row has none
+  std::string id;  ///< given, or a hash of the row: keys caches, dynamic labels, samplers
+  Text prompt;     ///< "" when the row has none
   std::vector<Response> responses;  ///< preference rows: best first
   Fields fields;                    ///< every other column
 };
