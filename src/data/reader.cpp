@@ -181,6 +181,9 @@ struct RowReader::Implementation {
     text.clear();
     row.begin = offset;
     row.line = line;
+    if (buffer[at] == ',' || buffer[at] == ']' || buffer[at] == '}') {
+      fail_input(place(line), str("a row is expected, got ", show({&buffer[at], 1})));
+    }
     ValueEnd end;
     while (fill() && !end.ends_before(buffer[at])) {
       if (text.size() == options.max_value_bytes) {
