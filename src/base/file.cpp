@@ -130,21 +130,38 @@ std::string read_file(const fs::path& file, size_t max_bytes) {
   }
 }
 
-void write_file(const fs::path& file, std::string_view bytes) {
+struct NewFile::State {
+  fs::path file, temporary;
+  Output output;
+  bool committed = false;
+};
+
+NewFile::NewFile(const fs::path& file) {
   const fs::path folder = parent_of(file);
   make_folders(folder);
-  const fs::path temporary = folder / ("." + file.filename().string().substr(0, 200) + ".tmp-" + random_suffix());
-  try {
-    Output output(temporary, O_WRONLY | O_CREAT | O_EXCL);
-    output.write(bytes);
-    output.finish(true);
-    if (calls().rename(temporary.c_str(), file.c_str()) != 0) fail_write(file, "rename");
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove(temporary, ignored);
-    throw;
-  }
-  sync_folder(folder);
+  const fs::path temporary =
+      folder / ("." + file.filename().string().substr(0, 200) + ".tmp-" + random_suffix());
+  state_.reset(new State{file, temporary, Output(temporary, O_WRONLY | O_CREAT | O_EXCL)});
+}
+
+NewFile::~NewFile() {
+  std::error_code ignored;
+  if (!state_->committed) fs::remove(state_->temporary, ignored);
+}
+
+void NewFile::write(std::string_view bytes) { state_->output.write(bytes); }
+
+void NewFile::commit() {
+  state_->output.finish(true);
+  if (calls().rename(state_->temporary.c_str(), state_->file.c_str()) != 0) fail_write(state_->file, "rename");
+  state_->committed = true;
+  sync_folder(parent_of(state_->file));
+}
+
+void write_file(const fs::path& file, std::string_view bytes) {
+  NewFile output(file);
+  output.write(bytes);
+  output.commit();
 }
 
 void append_file(const fs::path& file, std::string_view bytes) {

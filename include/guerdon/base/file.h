@@ -18,6 +18,23 @@ std::string read_file(const std::filesystem::path& file, size_t max_bytes = size
 /// a part. Missing parent folders are made. Throws Error (Kind::surroundings).
 void write_file(const std::filesystem::path& file, std::string_view bytes);
 
+/// A file that is written piece by piece and appears at once, with the guarantees of write_file. Without `commit` the destructor
+/// removes what was written. Throws Error (Kind::surroundings).
+class NewFile {
+ public:
+  explicit NewFile(const std::filesystem::path& file);
+  ~NewFile();
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+
+  void write(std::string_view bytes);
+  void commit();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 /// Appends with a single write call, so that a line is there whole or not at all (but for a full disk).
 void append_file(const std::filesystem::path& file, std::string_view bytes);
 
