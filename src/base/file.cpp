@@ -42,7 +42,8 @@ std::string random_suffix() {
 /// A file descriptor that is being written; closes what it opened.
 class Output {
  public:
-  Output(const fs::path& file, int flags) : file_(file), descriptor_(calls().open(file.c_str(), flags | O_CLOEXEC, 0644)) {
+  Output(const fs::path& file, int flags)
+      : file_(file), descriptor_(calls().open(file.c_str(), flags | O_CLOEXEC, 0644)) {
     if (descriptor_ < 0) fail_write(file, "create the file");
   }
   ~Output() {
@@ -98,8 +99,12 @@ void make_folders(const fs::path& folder) {
 
 }  // namespace
 
-int FileCalls::open(const char* path, int flags, unsigned mode) { return ::open(path, flags, mode); }
-int64_t FileCalls::write(int descriptor, const char* data, size_t size) { return ::write(descriptor, data, size); }
+int FileCalls::open(const char* path, int flags, unsigned mode) {
+  return ::open(path, flags, mode);
+}
+int64_t FileCalls::write(int descriptor, const char* data, size_t size) {
+  return ::write(descriptor, data, size);
+}
 int FileCalls::fsync(int descriptor) { return ::fsync(descriptor); }
 int FileCalls::close(int descriptor) { return ::close(descriptor); }
 int FileCalls::rename(const char* from, const char* to) { return std::rename(from, to); }
@@ -126,7 +131,8 @@ std::string read_file(const fs::path& file, size_t max_bytes) {
     if (count < 0) fail_input(file.string(), "cannot be read: " + reason());
     if (count == 0) return content;
     content.append(buffer.data(), static_cast<size_t>(count));
-    if (content.size() > max_bytes) fail_input(file.string(), str("is longer than ", max_bytes, " bytes"));
+    if (content.size() > max_bytes)
+      fail_input(file.string(), str("is longer than ", max_bytes, " bytes"));
   }
 }
 
@@ -153,7 +159,8 @@ void NewFile::write(std::string_view bytes) { state_->output.write(bytes); }
 
 void NewFile::commit() {
   state_->output.finish(true);
-  if (calls().rename(state_->temporary.c_str(), state_->file.c_str()) != 0) fail_write(state_->file, "rename");
+  if (calls().rename(state_->temporary.c_str(), state_->file.c_str()) != 0)
+    fail_write(state_->file, "rename");
   state_->committed = true;
   sync_folder(parent_of(state_->file));
 }
@@ -172,7 +179,8 @@ void append_file(const fs::path& file, std::string_view bytes) {
 
 NewFolder::NewFolder(const fs::path& target)
     : target_(target),
-      temporary_(parent_of(target) / (".tmp-" + target.filename().string() + "-" + random_suffix())) {
+      temporary_(parent_of(target) /
+                 (".tmp-" + target.filename().string() + "-" + random_suffix())) {
   make_folders(temporary_);
 }
 
@@ -181,8 +189,9 @@ NewFolder::~NewFolder() {
   if (!committed_) fs::remove_all(temporary_, ignored);
 }
 
-void NewFolder::add(const std::string& name,
-                    const std::function<void(const std::function<void(std::string_view)>&)>& write) {
+void NewFolder::add(
+    const std::string& name,
+    const std::function<void(const std::function<void(std::string_view)>&)>& write) {
   const fs::path file = temporary_ / name;
   if (file.has_parent_path()) make_folders(file.parent_path());
   Output output(file, O_WRONLY | O_CREAT | O_EXCL);
@@ -196,9 +205,11 @@ void NewFolder::add(const std::string& name, std::string_view bytes) {
 
 void NewFolder::commit() {
   sync_folder(temporary_);
-  const fs::path old = parent_of(target_) / (".trash-" + target_.filename().string() + "-" + random_suffix());
+  const fs::path old =
+      parent_of(target_) / (".trash-" + target_.filename().string() + "-" + random_suffix());
   const bool replaces = fs::exists(target_);
-  if (replaces && calls().rename(target_.c_str(), old.c_str()) != 0) fail_write(target_, "move aside");
+  if (replaces && calls().rename(target_.c_str(), old.c_str()) != 0)
+    fail_write(target_, "move aside");
   if (calls().rename(temporary_.c_str(), target_.c_str()) != 0) {
     const int error = errno;
     if (replaces) calls().rename(old.c_str(), target_.c_str());
@@ -223,7 +234,8 @@ MappedFile::MappedFile(const fs::path& file) {
   }
   ::close(descriptor);
   if (!regular) fail_input(file.string(), "is not a regular file");
-  if (size_ > 0 && !data_) fail_surroundings(file.string(), "could not be mapped into memory: " + reason());
+  if (size_ > 0 && !data_)
+    fail_surroundings(file.string(), "could not be mapped into memory: " + reason());
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept : data_(other.data_), size_(other.size_) {
@@ -241,11 +253,14 @@ struct Sha256::State {
 };
 
 Sha256::Sha256() : state_(std::make_unique<State>()) {
-  GUERDON_CHECK(EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1, "libcrypto has no SHA-256");
+  GUERDON_CHECK(EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1,
+                "libcrypto has no SHA-256");
 }
 Sha256::~Sha256() = default;
 
-void Sha256::add(std::string_view bytes) { EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()); }
+void Sha256::add(std::string_view bytes) {
+  EVP_DigestUpdate(state_->context, bytes.data(), bytes.size());
+}
 
 std::string Sha256::hex() {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
@@ -280,8 +295,10 @@ FileLock::FileLock(const fs::path& file) {
     const ssize_t length = ::pread(descriptor_, holder, sizeof holder - 1, 0);
     ::close(descriptor_);
     descriptor_ = -1;
-    fail_surroundings(file.string(), "is held by process " + (length > 0 ? std::string(holder) : std::string("?")),
-                      "another guerdon works in this run folder; wait for it or choose another --output");
+    fail_surroundings(
+        file.string(),
+        "is held by process " + (length > 0 ? std::string(holder) : std::string("?")),
+        "another guerdon works in this run folder; wait for it or choose another --output");
   }
   const std::string self = std::to_string(::getpid());
   if (::ftruncate(descriptor_, 0) != 0 || ::pwrite(descriptor_, self.data(), self.size(), 0) < 0) {

@@ -15,8 +15,8 @@ namespace {
 using Members = Json::object_t;
 using Pairs = std::vector<std::pair<const std::string, Json>>;
 
-/// Builds the value. nlohmann's parser keeps its state on the heap, so that depth costs memory and not stack; what it does not
-/// do, refusing duplicate keys and counting the depth, is done here.
+/// Builds the value. nlohmann's parser keeps its state on the heap, so that depth costs memory and
+/// not stack; what it does not do, refusing duplicate keys and counting the depth, is done here.
 class Builder {
  public:
   Builder(size_t depth_limit, std::string_view text) : depth_limit_(depth_limit), text_(text) {}
@@ -46,8 +46,10 @@ class Builder {
   bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& e) {
     at = position;
     error = e.what();
-    // "[json.exception.parse_error.101] parse error at line 1, column 3: syntax error while ..." -> from "syntax error" on.
-    if (const size_t colon = error.find(": "); colon != std::string::npos) error.erase(0, colon + 2);
+    // "[json.exception.parse_error.101] parse error at line 1, column 3: syntax error while ..." ->
+    // from "syntax error" on.
+    if (const size_t colon = error.find(": "); colon != std::string::npos)
+      error.erase(0, colon + 2);
     if (const size_t tail = error.find("; last read"); tail != std::string::npos) {
       const size_t end = error.find("; expected", tail);
       const std::string rest = end == std::string::npos ? "" : error.substr(end);
@@ -80,7 +82,8 @@ class Builder {
       items.push_back(std::move(value));
       return &items.back();
     }
-    // ordered_map looks every key up linearly; keys are known to be unique here, so they go to its vector directly.
+    // ordered_map looks every key up linearly; keys are known to be unique here, so they go to its
+    // vector directly.
     Pairs& members = level.value->get_ref<Members&>();
     members.emplace_back(std::move(level.key), std::move(value));
     return &members.back().second;
@@ -124,11 +127,13 @@ Json parse_json(std::string_view text, const std::string& where, size_t line,
     return str(where, ":", row, ":", std::max<size_t>(column, 1));
   };
   if (text.size() > limits.bytes) {
-    fail_input(place(0), str("this JSON value has ", text.size(), " bytes (limit ", limits.bytes, ")"));
+    fail_input(place(0),
+               str("this JSON value has ", text.size(), " bytes (limit ", limits.bytes, ")"));
   }
   Builder builder(limits.depth, text);
-  const bool parsed = Json::sax_parse(text.begin(), text.end(), &builder,
-                                      nlohmann::detail::input_format_t::json, true, limits.comments);
+  const bool parsed =
+      Json::sax_parse(text.begin(), text.end(), &builder, nlohmann::detail::input_format_t::json,
+                      true, limits.comments);
   if (!parsed) {
     fail_input(place(builder.at),
                "not valid JSON: " + (builder.error.empty() ? "malformed" : builder.error));

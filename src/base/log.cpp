@@ -32,7 +32,8 @@ void pass_on(Level level, const std::string& message) {
     const int count = ++s.warnings[message];
     if (count > kWarningRepeats) return;
     if (count == kWarningRepeats) {
-      s.sink(level, message + " (said " + std::to_string(count) + " times, from now on only counted)");
+      s.sink(level,
+             message + " (said " + std::to_string(count) + " times, from now on only counted)");
       return;
     }
   }

@@ -1,5 +1,5 @@
-// The only file that sees spdlog: Debian's is built on fmt 9, LibTorch ships fmt 12, and a file that includes both does not
-// compile.
+// The only file that sees spdlog: Debian's is built on fmt 9, LibTorch ships fmt 12, and a file
+// that includes both does not compile.
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>

@@ -16,7 +16,8 @@ struct Overloaded : Cases... {
 template <class... Cases>
 Overloaded(Cases...) -> Overloaded<Cases...>;
 
-[[noreturn]] void refuse(const std::string& where, const std::string& path, const std::string& what) {
+[[noreturn]] void refuse(const std::string& where, const std::string& path,
+                         const std::string& what) {
   fail_settings(where, "key " + path + ": " + what);
 }
 
@@ -27,8 +28,12 @@ std::string shown(const Json& value) {
 std::string range_text(const Allowed& a) {
   const bool has_min = std::isfinite(a.min), has_max = std::isfinite(a.max);
   const bool has_above = std::isfinite(a.above), has_below = std::isfinite(a.below);
-  const std::string low = has_min ? "[" + json_number(a.min) : has_above ? "(" + json_number(a.above) : "";
-  const std::string high = has_max ? json_number(a.max) + "]" : has_below ? json_number(a.below) + ")" : "";
+  const std::string low = has_min     ? "[" + json_number(a.min)
+                          : has_above ? "(" + json_number(a.above)
+                                      : "";
+  const std::string high = has_max     ? json_number(a.max) + "]"
+                           : has_below ? json_number(a.below) + ")"
+                                       : "";
   if (!low.empty() && !high.empty()) return "must lie in " + low + ", " + high;
   if (has_min) return "must be at least " + json_number(a.min);
   if (has_above) return "must be greater than " + json_number(a.above);
@@ -37,7 +42,8 @@ std::string range_text(const Allowed& a) {
   return {};
 }
 
-void check_range(double value, const Allowed& a, const std::string& where, const std::string& path) {
+void check_range(double value, const Allowed& a, const std::string& where,
+                 const std::string& path) {
   const bool inside = value >= a.min && value <= a.max && value > a.above && value < a.below;
   const bool unbounded = a.above == -std::numeric_limits<double>::infinity() &&
                          a.below == std::numeric_limits<double>::infinity();
@@ -57,28 +63,36 @@ bool read_bool(const Json& j, const std::string& where, const std::string& path)
   return j.get<bool>();
 }
 
-int64_t read_integer(const Json& j, const Allowed& a, const std::string& where, const std::string& path) {
-  const bool whole = j.is_number_float() && std::abs(j.get<double>()) < 9e15 && j.get<double>() == std::floor(j.get<double>());
-  if (!j.is_number_integer() && !whole) refuse(where, path, "must be a whole number, got " + shown(j));
-  if (j.is_number_unsigned() && j.get<uint64_t>() > INT64_MAX) refuse(where, path, "is too large, got " + shown(j));
+int64_t read_integer(const Json& j, const Allowed& a, const std::string& where,
+                     const std::string& path) {
+  const bool whole = j.is_number_float() && std::abs(j.get<double>()) < 9e15 &&
+                     j.get<double>() == std::floor(j.get<double>());
+  if (!j.is_number_integer() && !whole)
+    refuse(where, path, "must be a whole number, got " + shown(j));
+  if (j.is_number_unsigned() && j.get<uint64_t>() > INT64_MAX)
+    refuse(where, path, "is too large, got " + shown(j));
   const int64_t value = whole ? static_cast<int64_t>(j.get<double>()) : j.get<int64_t>();
   check_range(static_cast<double>(value), a, where, path);
   return value;
 }
 
-double read_number(const Json& j, const Allowed& a, const std::string& where, const std::string& path) {
+double read_number(const Json& j, const Allowed& a, const std::string& where,
+                   const std::string& path) {
   if (!j.is_number()) refuse(where, path, "must be a number, got " + shown(j));
   const double value = j.get<double>();
   check_range(value, a, where, path);
   return value;
 }
 
-std::string read_string(const Json& j, const Allowed& a, const std::string& where, const std::string& path) {
+std::string read_string(const Json& j, const Allowed& a, const std::string& where,
+                        const std::string& path) {
   if (!j.is_string()) refuse(where, path, "must be a string, got " + shown(j));
   std::string value = j.get<std::string>();
-  if (!a.choices.empty() && std::find(a.choices.begin(), a.choices.end(), value) == a.choices.end()) {
+  if (!a.choices.empty() &&
+      std::find(a.choices.begin(), a.choices.end(), value) == a.choices.end()) {
     refuse(where, path,
-           "must be one of " + choices_text(a.choices) + ", got " + show(value) + did_you_mean(value, a.choices));
+           "must be one of " + choices_text(a.choices) + ", got " + show(value) +
+               did_you_mean(value, a.choices));
   }
   return value;
 }
@@ -98,19 +112,27 @@ void set(const Setting& s, const Json& j, const std::string& where) {
           [&](double* v) { *v = read_number(j, s.allowed, where, s.path); },
           [&](std::string* v) { *v = read_string(j, s.allowed, where, s.path); },
           [&](std::optional<bool>* v) { optional(v, [&] { return read_bool(j, where, s.path); }); },
-          [&](std::optional<int64_t>* v) { optional(v, [&] { return read_integer(j, s.allowed, where, s.path); }); },
-          [&](std::optional<double>* v) { optional(v, [&] { return read_number(j, s.allowed, where, s.path); }); },
-          [&](std::optional<std::string>* v) { optional(v, [&] { return read_string(j, s.allowed, where, s.path); }); },
+          [&](std::optional<int64_t>* v) {
+            optional(v, [&] { return read_integer(j, s.allowed, where, s.path); });
+          },
+          [&](std::optional<double>* v) {
+            optional(v, [&] { return read_number(j, s.allowed, where, s.path); });
+          },
+          [&](std::optional<std::string>* v) {
+            optional(v, [&] { return read_string(j, s.allowed, where, s.path); });
+          },
           [&](std::vector<std::string>* v) {
             // One string stands for a list of one, as in TRL.
             const Json list = j.is_string() ? Json::array({j}) : j;
-            if (!list.is_array()) refuse(where, s.path, "must be a string or a list of strings, got " + shown(j));
+            if (!list.is_array())
+              refuse(where, s.path, "must be a string or a list of strings, got " + shown(j));
             v->clear();
             for (const Json& item : list) v->push_back(read_string(item, s.allowed, where, s.path));
           },
           [&](std::vector<double>* v) {
             const Json list = j.is_number() ? Json::array({j}) : j;
-            if (!list.is_array()) refuse(where, s.path, "must be a number or a list of numbers, got " + shown(j));
+            if (!list.is_array())
+              refuse(where, s.path, "must be a number or a list of numbers, got " + shown(j));
             v->clear();
             for (const Json& item : list) v->push_back(read_number(item, s.allowed, where, s.path));
           },
@@ -121,20 +143,21 @@ void set(const Setting& s, const Json& j, const std::string& where) {
 
 Json value_json(const Setting& s) {
   const auto optional = [](const auto* v) { return v->has_value() ? Json(**v) : Json(nullptr); };
-  return std::visit(Overloaded{
-                        [](bool* v) { return Json(*v); },
-                        [](int64_t* v) { return Json(*v); },
-                        [](double* v) { return Json(*v); },
-                        [](std::string* v) { return Json(*v); },
-                        [&](std::optional<bool>* v) { return optional(v); },
-                        [&](std::optional<int64_t>* v) { return optional(v); },
-                        [&](std::optional<double>* v) { return optional(v); },
-                        [&](std::optional<std::string>* v) { return optional(v); },
-                        [](std::vector<std::string>* v) { return Json(*v); },
-                        [](std::vector<double>* v) { return Json(*v); },
-                        [](JsonSetting* v) { return v->text.empty() ? Json(nullptr) : Json::parse(v->text); },
-                    },
-                    s.value);
+  return std::visit(
+      Overloaded{
+          [](bool* v) { return Json(*v); },
+          [](int64_t* v) { return Json(*v); },
+          [](double* v) { return Json(*v); },
+          [](std::string* v) { return Json(*v); },
+          [&](std::optional<bool>* v) { return optional(v); },
+          [&](std::optional<int64_t>* v) { return optional(v); },
+          [&](std::optional<double>* v) { return optional(v); },
+          [&](std::optional<std::string>* v) { return optional(v); },
+          [](std::vector<std::string>* v) { return Json(*v); },
+          [](std::vector<double>* v) { return Json(*v); },
+          [](JsonSetting* v) { return v->text.empty() ? Json(nullptr) : Json::parse(v->text); },
+      },
+      s.value);
 }
 
 std::string type_name(const SettingValue& value) {
@@ -160,15 +183,17 @@ std::vector<std::string> names(const SettingList& list) {
   return out;
 }
 
-void apply(const SettingList& list, const Json& object, const std::string& where, const std::string& prefix) {
+void apply(const SettingList& list, const Json& object, const std::string& where,
+           const std::string& prefix) {
   for (const auto& [key, value] : object.items()) {
     const std::string path = prefix + key;
     if (const Setting* setting = list.find(path)) {
       set(*setting, value, where);
       continue;
     }
-    const bool is_group = std::any_of(list.all().begin(), list.all().end(),
-                                      [&](const Setting& s) { return s.path.starts_with(path + "."); });
+    const bool is_group = std::any_of(list.all().begin(), list.all().end(), [&](const Setting& s) {
+      return s.path.starts_with(path + ".");
+    });
     if (is_group && value.is_object()) {
       apply(list, value, where, path + ".");
     } else if (is_group) {
@@ -187,14 +212,21 @@ struct PathStep {
 };
 
 std::vector<PathStep> steps_of(const std::string& path, const std::string& argument) {
-  const auto malformed = [&] { fail_settings("argument " + show(argument), "expected KEY=VALUE with a dotted KEY like reward.of[0].weight"); };
+  const auto malformed = [&] {
+    fail_settings("argument " + show(argument),
+                  "expected KEY=VALUE with a dotted KEY like reward.of[0].weight");
+  };
   std::vector<PathStep> steps;
   size_t at = 0;
   while (at < path.size()) {
     if (path[at] == '[') {
       const size_t close = path.find(']', at);
-      const std::string digits = close == std::string::npos ? "" : path.substr(at + 1, close - at - 1);
-      if (digits.empty() || digits.size() > 6 || !std::all_of(digits.begin(), digits.end(), [](unsigned char c) { return std::isdigit(c); })) malformed();
+      const std::string digits =
+          close == std::string::npos ? "" : path.substr(at + 1, close - at - 1);
+      if (digits.empty() || digits.size() > 6 ||
+          !std::all_of(digits.begin(), digits.end(),
+                       [](unsigned char c) { return std::isdigit(c); }))
+        malformed();
       steps.push_back({"", std::stoul(digits), true});
       at = close + 1;
       if (at < path.size() && path[at] == '.') ++at;
@@ -223,16 +255,20 @@ void apply_settings(const SettingList& list, const Json& object, const std::stri
   apply(list, object, where, "");
 }
 
-void override_settings(const SettingList& list, Json& object, const std::vector<std::string>& arguments) {
+void override_settings(const SettingList& list, Json& object,
+                       const std::vector<std::string>& arguments) {
   for (const std::string& argument : arguments) {
     const size_t equals = argument.find('=');
-    if (equals == std::string::npos) fail_settings("argument " + show(argument), "expected KEY=VALUE");
+    if (equals == std::string::npos)
+      fail_settings("argument " + show(argument), "expected KEY=VALUE");
     const std::string path = argument.substr(0, equals), text = argument.substr(equals + 1);
     const std::vector<PathStep> steps = steps_of(path, argument);
 
     const Setting* setting = list.find(path);
-    const bool is_text = setting && (std::holds_alternative<std::string*>(setting->value) ||
-                                     (std::holds_alternative<std::optional<std::string>*>(setting->value) && text != "null"));
+    const bool is_text =
+        setting &&
+        (std::holds_alternative<std::string*>(setting->value) ||
+         (std::holds_alternative<std::optional<std::string>*>(setting->value) && text != "null"));
     Json value = text;
     if (!is_text) {
       try {
@@ -250,7 +286,9 @@ void override_settings(const SettingList& list, Json& object, const std::vector<
         node = &(*node)[step.index];
       } else {
         if (node->is_null()) *node = Json::object();
-        if (!node->is_object()) fail_settings("argument " + show(argument), "key " + step.key + " is inside something that is not an object");
+        if (!node->is_object())
+          fail_settings("argument " + show(argument),
+                        "key " + step.key + " is inside something that is not an object");
         node = &(*node)[step.key];
       }
     }
@@ -288,7 +326,8 @@ std::string settings_help(const SettingList& list) {
   std::string out;
   for (const Setting& s : list.all()) {
     out += s.path + " = " + value_json(s).dump() + "\n    " + s.help + ". ";
-    out += s.allowed.choices.empty() ? type_name(s.value) : "One of " + choices_text(s.allowed.choices);
+    out += s.allowed.choices.empty() ? type_name(s.value)
+                                     : "One of " + choices_text(s.allowed.choices);
     const std::string range = range_text(s.allowed);
     out += (range.empty() ? "" : "; " + range) + ".\n";
   }

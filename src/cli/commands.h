@@ -7,8 +7,8 @@
 
 namespace guerdon::cli {
 
-/// `ground` commands are linked into the program; `upper` ones need tensors and come from libguerdon_cli.so, which is opened
-/// only for them: LibTorch takes a quarter of a second to load.
+/// `ground` commands are linked into the program; `upper` ones need tensors and come from
+/// libguerdon_cli.so, which is opened only for them: LibTorch takes a quarter of a second to load.
 enum class Floor { ground, upper };
 
 struct Command {
@@ -20,7 +20,8 @@ struct Command {
 /// All commands in the order of commands.def.
 std::span<const Command> commands();
 
-/// A command of the program, with its line of help from commands.def. `example` is the line that ends its --help.
+/// A command of the program, with its line of help from commands.def. `example` is the line that
+/// ends its --help.
 CLI::App* add_command(CLI::App& program, const std::string& name, const std::string& example);
 
 /// A command inside a command: the `inspect` of `guerdon data inspect`.

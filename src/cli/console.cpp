@@ -69,7 +69,8 @@ std::string cut(const std::string& text, size_t columns) {
 
 }  // namespace
 
-std::string progress_text(const Progress& begin, const Progress& now, double seconds, size_t columns) {
+std::string progress_text(const Progress& begin, const Progress& now, double seconds,
+                          size_t columns) {
   const double done = static_cast<double>(now.done - begin.done);
   std::string numbers;
   if (now.total > 0) {
@@ -79,14 +80,16 @@ std::string progress_text(const Progress& begin, const Progress& now, double sec
   }
   if (!now.unit.empty()) numbers += " " + now.unit + (now.done == 1 && now.total <= 1 ? "" : "s");
   if (seconds > 0 && now.tokens > begin.tokens) {
-    numbers += ", " + rate_text(static_cast<double>(now.tokens - begin.tokens) / seconds) + " tokens/s";
+    numbers +=
+        ", " + rate_text(static_cast<double>(now.tokens - begin.tokens) / seconds) + " tokens/s";
   } else if (seconds > 0 && done > 0 && !now.unit.empty()) {
     numbers += ", " + rate_text(done / seconds) + " " + now.unit + "s/s";
   }
   if (now.total > 0 && now.done >= now.total) {
     numbers += ", took " + time_text(seconds);
   } else if (now.total > 0 && done > 0 && seconds > 0) {
-    numbers += ", " + time_text(seconds / done * static_cast<double>(now.total - now.done)) + " left";
+    numbers +=
+        ", " + time_text(seconds / done * static_cast<double>(now.total - now.done)) + " left";
   }
   if (!now.note.empty()) numbers += ", " + now.note;
 
@@ -154,10 +157,13 @@ ProgressSink Console::progress() {
       task->begin = now;
     }
     const bool finished = now.total > 0 && now.done >= now.total;
-    if (!first && !finished && time - task->drawn < (terminal_ ? Clock::duration(kRedraw) : Clock::duration(kLineEvery))) return;
+    if (!first && !finished &&
+        time - task->drawn < (terminal_ ? Clock::duration(kRedraw) : Clock::duration(kLineEvery)))
+      return;
     task->drawn = time;
     const double seconds = std::chrono::duration<double>(time - task->begun).count();
-    const std::string text = progress_text(task->begin, now, seconds, terminal_ ? columns() : kLogColumns);
+    const std::string text =
+        progress_text(task->begin, now, seconds, terminal_ ? columns() : kLogColumns);
     if (!terminal_) {
       if (!first || finished) write_all(text + "\n");
       return;

@@ -23,8 +23,8 @@ class Console {
   /// No bar and no progress lines from now on.
   void set_quiet(bool quiet);
 
-  /// What draws progress: a bar that is redrawn in place on a terminal, elsewhere a line every ten seconds and one at the end.
-  /// Each call starts a new task with a new clock.
+  /// What draws progress: a bar that is redrawn in place on a terminal, elsewhere a line every ten
+  /// seconds and one at the end. Each call starts a new task with a new clock.
   ProgressSink progress();
 
  private:
@@ -38,8 +38,10 @@ class Console {
   std::string bar_;  // what stands on the last line of the terminal
 };
 
-/// The text of a progress line, at most `columns` wide: "task [####----] 12/40 steps, 3.1k tokens/s, 0:32 left, loss 0.41".
-/// `begin` is the first report of the task (not at 0 after a resume), `seconds` the time since then.
-std::string progress_text(const Progress& begin, const Progress& now, double seconds, size_t columns);
+/// The text of a progress line, at most `columns` wide: "task [####----] 12/40 steps, 3.1k
+/// tokens/s, 0:32 left, loss 0.41". `begin` is the first report of the task (not at 0 after a
+/// resume), `seconds` the time since then.
+std::string progress_text(const Progress& begin, const Progress& now, double seconds,
+                          size_t columns);
 
 }  // namespace guerdon::cli

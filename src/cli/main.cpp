@@ -1,4 +1,5 @@
-/// `guerdon`: starts at once, does the ground-floor commands itself, and opens libguerdon_cli.so for the others.
+/// `guerdon`: starts at once, does the ground-floor commands itself, and opens libguerdon_cli.so
+/// for the others.
 #include <dlfcn.h>
 
 #include <algorithm>
@@ -18,11 +19,11 @@ namespace fs = std::filesystem;
 
 /// The commands of the ground floor; of the others only name and help.
 void add_commands(CLI::App& program) {
-#define GUERDON_COMMAND(name, floor, help)        \
-  if constexpr (Floor::floor == Floor::ground) {  \
-    add_##name(program);                          \
-  } else {                                        \
-    program.add_subcommand(#name, help);          \
+#define GUERDON_COMMAND(name, floor, help)                  \
+  if constexpr (Floor::floor == Floor::ground) {            \
+    add_##name(program);                                    \
+  } else {                                                  \
+    program.add_subcommand(#name, help)->group("Commands"); \
   }
 #include "cli/commands.def"
 #undef GUERDON_COMMAND
@@ -35,8 +36,8 @@ bool is_upper(const std::string& name) {
   return false;
 }
 
-/// Opens the upper half and hands it the command line. It has a copy of everything of its own: nothing but the arguments
-/// crosses.
+/// Opens the upper half and hands it the command line. It has a copy of everything of its own:
+/// nothing but the arguments crosses.
 int run_upper(int argc, char** argv) {
   const std::string library = "libguerdon_cli.so";
   const fs::path program = fs::read_symlink("/proc/self/exe").parent_path();
@@ -45,15 +46,17 @@ int run_upper(int argc, char** argv) {
     const std::string file = (folder / library).lexically_normal().string();
     void* handle = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!handle) {
-      fail_surroundings(file, str("cannot be loaded: ", ::dlerror()),
-                        "it needs the LibTorch that it was built with; scripts/setup.sh installs it");
+      fail_surroundings(
+          file, str("cannot be loaded: ", ::dlerror()),
+          "it needs the LibTorch that it was built with; scripts/setup.sh installs it");
     }
     using Entry = int(const char*, int, char**);
     const auto entry = reinterpret_cast<Entry*>(::dlsym(handle, "guerdon_cli_main"));
     if (!entry) fail_surroundings(file, "is not the upper half of guerdon " + version());
     return entry(version().c_str(), argc, argv);
   }
-  fail_surroundings("guerdon", library + " is not beside the program: this is a build without LibTorch",
+  fail_surroundings("guerdon",
+                    library + " is not beside the program: this is a build without LibTorch",
                     "configure with -DGUERDON_WITH_TORCH=ON");
 }
 

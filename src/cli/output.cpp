@@ -29,10 +29,13 @@ void write_to(int descriptor, std::string_view bytes, const std::string& name) {
 
 }  // namespace
 
-void write_standard_output(std::string_view bytes) { write_to(STDOUT_FILENO, bytes, "standard output"); }
+void write_standard_output(std::string_view bytes) {
+  write_to(STDOUT_FILENO, bytes, "standard output");
+}
 
 Output::Output(const std::string& path) : path_(path == "-" ? "standard output" : path) {
-  if (path.empty()) fail_settings("flag --output", "is empty (a file, or - for standard output, is expected)");
+  if (path.empty())
+    fail_settings("flag --output", "is empty (a file, or - for standard output, is expected)");
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (path == "-") {
@@ -42,9 +45,11 @@ Output::Output(const std::string& path) : path_(path == "-" ? "standard output" 
   } else if (fs::exists(status) && !fs::is_regular_file(status)) {
     // /dev/null, /dev/stdout, a named pipe: written through, never replaced by a rename.
     descriptor_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
-    if (descriptor_ < 0) fail_surroundings(path, std::string("could not open: ") + std::strerror(errno));
+    if (descriptor_ < 0)
+      fail_surroundings(path, std::string("could not open: ") + std::strerror(errno));
   } else {
-    file_ = std::make_unique<NewFile>(fs::is_symlink(path, error) ? fs::canonical(path) : fs::path(path));
+    file_ = std::make_unique<NewFile>(fs::is_symlink(path, error) ? fs::canonical(path)
+                                                                  : fs::path(path));
   }
 }
 

@@ -17,11 +17,12 @@ struct BrokenPipe : std::runtime_error {
   BrokenPipe() : std::runtime_error("standard output was closed by its reader") {}
 };
 
-/// Writes to standard output. Throws BrokenPipe, or Error (Kind::surroundings) when it is closed or the disk is full.
+/// Writes to standard output. Throws BrokenPipe, or Error (Kind::surroundings) when it is closed or
+/// the disk is full.
 void write_standard_output(std::string_view bytes);
 
-/// Results on their way to standard output ("-"), to a device or pipe, or to a file, which appears whole at `close`: a command
-/// that fails halfway leaves no half file, and the older one stays.
+/// Results on their way to standard output ("-"), to a device or pipe, or to a file, which appears
+/// whole at `close`: a command that fails halfway leaves no half file, and the older one stays.
 class Output {
  public:
   explicit Output(const std::string& path);

@@ -37,7 +37,8 @@ std::string full_name(CLI::App* app) {
 
 std::vector<std::string> names_of_commands(CLI::App* app) {
   std::vector<std::string> out;
-  for (CLI::App* command : app->get_subcommands([](CLI::App*) { return true; })) out.push_back(command->get_name());
+  for (CLI::App* command : app->get_subcommands([](CLI::App*) { return true; }))
+    out.push_back(command->get_name());
   return out;
 }
 
@@ -56,18 +57,21 @@ Error usage_error(CLI::App& program, const CLI::ParseError& e) {
   CLI::App* app = innermost(&program);
   const std::string name = full_name(app);
   const std::string help = name + " --help shows what it takes";
-  if (const auto* extras = dynamic_cast<const CLI::ExtrasError*>(&e)) {
-    // CLI11 lists all that was left over; the first is the one to name.
-    const std::vector<std::string> left = app->remaining(true).empty() ? program.remaining(true) : app->remaining(true);
-    if (left.empty()) return {Kind::settings, name, extras->what(), help};
+  // What CLI11 could not place comes first: a misspelt --data also makes "--data is required",
+  // which helps nobody.
+  const bool incomplete =
+      dynamic_cast<const CLI::ExtrasError*>(&e) || dynamic_cast<const CLI::RequiredError*>(&e);
+  if (const std::vector<std::string> left = program.remaining(true); incomplete && !left.empty()) {
     const std::string& first = left.front();
     if (first.starts_with("-")) {
       const std::string flag = first.substr(0, first.find('='));
-      return {Kind::settings, "flag " + flag, "no such flag of " + name + did_you_mean(flag, names_of_flags(app)), help};
+      return {Kind::settings, "flag " + flag,
+              "no such flag of " + name + did_you_mean(flag, names_of_flags(app)), help};
     }
     const std::vector<std::string> commands = names_of_commands(app);
     const std::string what = commands.empty() ? " takes no argument " : " has no command ";
-    return {Kind::settings, "command line", name + what + show(first) + did_you_mean(first, commands), help};
+    return {Kind::settings, "command line",
+            name + what + show(first) + did_you_mean(first, commands), help};
   }
   std::string what = e.what();
   // "--data is required", "--n: 1 required INT missing": the flag is the place.
@@ -77,7 +81,8 @@ Error usage_error(CLI::App& program, const CLI::ParseError& e) {
     what = end == std::string::npos ? what : what.substr(what.find_first_not_of(": ", end));
     return {Kind::settings, "flag " + flag, what, help};
   }
-  if (dynamic_cast<const CLI::RequiredError*>(&e) && !names_of_commands(app).empty()) what = "a command is expected";
+  if (dynamic_cast<const CLI::RequiredError*>(&e) && !names_of_commands(app).empty())
+    what = "a command is expected";
   return {Kind::settings, name, what, help};
 }
 
@@ -95,18 +100,20 @@ Error as_error(const Half& half, const std::exception& e) {
   if (half.translate) {
     if (std::optional<Error> translated = half.translate(e)) return *translated;
   }
-  if (dynamic_cast<const std::bad_alloc*>(&e)) return {Kind::surroundings, "memory", "there is not enough of it"};
+  if (dynamic_cast<const std::bad_alloc*>(&e))
+    return {Kind::surroundings, "memory", "there is not enough of it"};
   if (const auto* file = dynamic_cast<const std::filesystem::filesystem_error*>(&e)) {
     return {Kind::surroundings, file->path1().string(), file->code().message()};
   }
   if (const auto* system = dynamic_cast<const std::system_error*>(&e)) {
     return {Kind::surroundings, "system", system->code().message()};
   }
-  return {Kind::bug, "unexpected", one_line(e.what()), "this is a fault of guerdon's own; please report it"};
+  return {Kind::bug, "unexpected", one_line(e.what()),
+          "this is a fault of guerdon's own; please report it"};
 }
 
-/// A descriptor that is closed at the start would be given to the next file that is opened, and results would be written into
-/// it. In its place stands one that refuses to be written (or read).
+/// A descriptor that is closed at the start would be given to the next file that is opened, and
+/// results would be written into it. In its place stands one that refuses to be written (or read).
 void occupy_standard_descriptors() {
   const int flags[3] = {O_WRONLY, O_RDONLY, O_WRONLY};
   for (int descriptor = 0; descriptor < 3; ++descriptor) {
@@ -130,16 +137,22 @@ std::string command_in(const std::vector<std::string>& arguments) {
 }
 
 void execute(const Half& half, const std::vector<std::string>& arguments) {
-  CLI::App program("guerdon " + version() + ": reward models, and language models aligned with them", "guerdon");
+  CLI::App program(
+      "guerdon " + version() + ": reward models, and language models aligned with them", "guerdon");
   program.require_subcommand(1, 1);
+  program.get_formatter()->label("SUBCOMMAND", "COMMAND");
   program.fallthrough();
   program.set_version_flag("--version", "guerdon " + version());
   CommonFlags flags;
-  program.add_option("--threads", flags.threads, "Threads to compute with (default: one for each core)")
+  program
+      .add_option("--threads", flags.threads,
+                  "Threads to compute with (default: one for each core)")
       ->check(CLI::Range(1, 4096));
   program.add_flag("--quiet", flags.quiet, "Only warnings and errors on standard error");
   program.add_flag("--verbose", flags.verbose, "Everything on standard error");
-  program.footer("\nguerdon COMMAND --help tells more, with an example.\nExample: guerdon run configs/recipes/quickstart.json");
+  program.footer(
+      "\nguerdon COMMAND --help tells more, with an example.\nExample: guerdon run "
+      "configs/recipes/quickstart.json");
   half.add_commands(program);
 
   program.parse_complete_callback([&] {
@@ -152,7 +165,8 @@ void execute(const Half& half, const std::vector<std::string>& arguments) {
     }
   });
   try {
-    program.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes them from the back
+    program.parse(std::vector<std::string>(arguments.rbegin(),
+                                           arguments.rend()));  // CLI11 takes them from the back
   } catch (const CLI::CallForHelp&) {
     write_standard_output(program.help());
   } catch (const CLI::CallForVersion& e) {
@@ -164,14 +178,16 @@ void execute(const Half& half, const std::vector<std::string>& arguments) {
 
 void print_error(const Error& error) {
   const std::string what = one_line(error.what());
-  Console::get().print(error.hint.empty() ? "guerdon: error: " + what
-                                          : "guerdon: error: " + what + "\n  hint: " + one_line(error.hint));
+  Console::get().print(error.hint.empty()
+                           ? "guerdon: error: " + what
+                           : "guerdon: error: " + what + "\n  hint: " + one_line(error.hint));
 }
 
 int run(const Half& half, const std::function<int()>& action) noexcept {
   try {
     occupy_standard_descriptors();
-    ::signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of `write`, not a death in the middle of a step
+    ::signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of `write`, not a death in
+                                 // the middle of a step
     log::set_sink(Console::get().log_sink());
     try {
       return action();

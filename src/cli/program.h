@@ -1,5 +1,5 @@
-/// Running the program: the same for both of its halves. Parses the command line, calls the command, and turns whatever went
-/// wrong into one line on standard error and an exit code.
+/// Running the program: the same for both of its halves. Parses the command line, calls the
+/// command, and turns whatever went wrong into one line on standard error and an exit code.
 #pragma once
 
 #include <exception>
@@ -22,15 +22,17 @@ struct Half {
   std::function<std::optional<Error>(const std::exception&)> translate = {};
 };
 
-/// Runs the command that `arguments` (without the program's name) ask for; what goes wrong is thrown. `guerdon run` calls it
-/// for the stages of a recipe.
+/// Runs the command that `arguments` (without the program's name) ask for; what goes wrong is
+/// thrown. `guerdon run` calls it for the stages of a recipe.
 void execute(const Half& half, const std::vector<std::string>& arguments);
 
-/// The life of the process: prepares its surroundings (signals, standard descriptors, log), calls `action`, and gives the exit
-/// code: that of `action`, or the kind of what it threw, after telling it. Lets no exception escape.
+/// The life of the process: prepares its surroundings (signals, standard descriptors, log), calls
+/// `action`, and gives the exit code: that of `action`, or the kind of what it threw, after telling
+/// it. Lets no exception escape.
 int run(const Half& half, const std::function<int()>& action) noexcept;
 
-/// Prints an error the way every guerdon error looks: "guerdon: error: PLACE: WHAT", then "  hint: ..." when there is one.
+/// Prints an error the way every guerdon error looks: "guerdon: error: PLACE: WHAT", then "  hint:
+/// ..." when there is one.
 void print_error(const Error& error);
 
 /// The first argument that is a command's name rather than an option of the program, or "".

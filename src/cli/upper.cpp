@@ -1,5 +1,6 @@
-/// The upper half of the program, libguerdon_cli.so: the commands that need tensors. `guerdon` opens it and calls
-/// guerdon_cli_main. It also has the ground-floor commands, so that a recipe can run them without another process.
+/// The upper half of the program, libguerdon_cli.so: the commands that need tensors. `guerdon`
+/// opens it and calls guerdon_cli_main. It also has the ground-floor commands, so that a recipe can
+/// run them without another process.
 #include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
 
@@ -34,7 +35,8 @@ std::optional<Error> translate(const std::exception& e) {
                       text.find("can't allocate memory") != std::string::npos;
   if (memory) {
     return Error(Kind::surroundings, "memory", "there is not enough of it",
-                 "guerdon plan tells what a run needs; a smaller per_device_train_batch_size or max_length needs less");
+                 "guerdon plan tells what a run needs; a smaller per_device_train_batch_size or "
+                 "max_length needs less");
   }
   return Error(Kind::bug, "tensors", "LibTorch refused an operation (--verbose shows its words)",
                "this is a fault of guerdon's own; please report it");
@@ -52,12 +54,13 @@ const Half& upper_half() {
 }  // namespace guerdon::cli
 
 /// `program_version`: of the program that opened this library; the two must be of one build.
-extern "C" __attribute__((visibility("default"))) int guerdon_cli_main(const char* program_version, int argc,
-                                                                       char** argv) {
+extern "C" __attribute__((visibility("default"))) int guerdon_cli_main(const char* program_version,
+                                                                       int argc, char** argv) {
   using namespace guerdon::cli;
   return run(upper_half(), [&] {
     if (program_version != guerdon::version()) {
-      guerdon::fail_surroundings("libguerdon_cli.so", "is of guerdon " + guerdon::version() + ", the program of " + program_version);
+      guerdon::fail_surroundings("libguerdon_cli.so", "is of guerdon " + guerdon::version() +
+                                                          ", the program of " + program_version);
     }
     execute(upper_half(), std::vector<std::string>(argv + 1, argv + argc));
     return 0;

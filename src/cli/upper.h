@@ -1,4 +1,5 @@
-/// The upper half for its own commands: a recipe runs other commands with `execute(upper_half(), arguments)`.
+/// The upper half for its own commands: a recipe runs other commands with `execute(upper_half(),
+/// arguments)`.
 #pragma once
 
 #include "cli/program.h"

@@ -6,7 +6,9 @@
 namespace guerdon::cli {
 
 void add_version(CLI::App& program) {
-  add_command(program, "version", "guerdon version")->callback([] { write_standard_output(version() + "\n"); });
+  add_command(program, "version", "guerdon version")->callback([] {
+    write_standard_output(version() + "\n");
+  });
 }
 
 }  // namespace guerdon::cli

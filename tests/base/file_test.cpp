@@ -19,9 +19,12 @@ class FailingCalls : public FileCalls {
   ~FailingCalls() override { FileCalls::use(nullptr); }
   int count = 0;
 
-  int open(const char* path, int flags, unsigned mode) override { return fails() ? -1 : FileCalls::open(path, flags, mode); }
+  int open(const char* path, int flags, unsigned mode) override {
+    return fails() ? -1 : FileCalls::open(path, flags, mode);
+  }
   int64_t write(int descriptor, const char* data, size_t size) override {
-    if (error_ == 0) return FileCalls::write(descriptor, data, std::min<size_t>(size, 3));  // short writes
+    if (error_ == 0)
+      return FileCalls::write(descriptor, data, std::min<size_t>(size, 3));  // short writes
     return fails() ? -1 : FileCalls::write(descriptor, data, size);
   }
   int fsync(int descriptor) override { return fails() ? -1 : FileCalls::fsync(descriptor); }
@@ -29,7 +32,9 @@ class FailingCalls : public FileCalls {
     const int closed = FileCalls::close(descriptor);
     return fails() ? -1 : closed;
   }
-  int rename(const char* from, const char* to) override { return fails() ? -1 : FileCalls::rename(from, to); }
+  int rename(const char* from, const char* to) override {
+    return fails() ? -1 : FileCalls::rename(from, to);
+  }
 
  private:
   bool fails() {
@@ -57,7 +62,8 @@ TEST(WriteFile, HoldsOldOrNewWhicheverCallFails) {
       }
       const std::string content = read_file(file);
       EXPECT_TRUE(content == "old" || content == "new content") << "call " << k << ": " << content;
-      EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 1) << "call " << k;
+      EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 1)
+          << "call " << k;
       if (calls_made < k) break;
     }
   }
@@ -88,7 +94,8 @@ TEST(NewFolder, AppearsAtOnceOrNotAtAll) {
       calls_made = calls.count;
     }
     const bool is_old = fs::exists(folder.path() / "target" / "old.txt");
-    const bool is_new = fs::exists(folder.path() / "target" / "a.txt") && fs::exists(folder.path() / "target" / "sub" / "b.txt");
+    const bool is_new = fs::exists(folder.path() / "target" / "a.txt") &&
+                        fs::exists(folder.path() / "target" / "sub" / "b.txt");
     EXPECT_NE(is_old, is_new) << "call " << k;
     if (calls_made < k) {
       EXPECT_TRUE(is_new);
@@ -100,9 +107,13 @@ TEST(NewFolder, AppearsAtOnceOrNotAtAll) {
 TEST(ReadFile, RefusesWhatIsNotThereOrTooLong) {
   const test::TemporaryFolder folder;
   const fs::path file = folder.file("f", "12345");
-  EXPECT_NE(test::refusal(Kind::input, [&] { read_file(folder.path() / "g"); }).find("cannot be read"), std::string::npos);
-  EXPECT_NE(test::refusal(Kind::input, [&] { read_file(folder.path()); }).find("is a folder"), std::string::npos);
-  EXPECT_NE(test::refusal(Kind::input, [&] { read_file(file, 4); }).find("limit 4"), std::string::npos);
+  EXPECT_NE(
+      test::refusal(Kind::input, [&] { read_file(folder.path() / "g"); }).find("cannot be read"),
+      std::string::npos);
+  EXPECT_NE(test::refusal(Kind::input, [&] { read_file(folder.path()); }).find("is a folder"),
+            std::string::npos);
+  EXPECT_NE(test::refusal(Kind::input, [&] { read_file(file, 4); }).find("limit 4"),
+            std::string::npos);
 }
 
 TEST(Sha256, GivesThePublishedDigest) {
@@ -115,7 +126,8 @@ TEST(Sha256, GivesThePublishedDigest) {
 TEST(FileLock, RefusesASecondHolderAndNamesTheFirst) {
   const test::TemporaryFolder folder;
   const FileLock lock(folder.path() / "lock");
-  const std::string text = test::refusal(Kind::surroundings, [&] { FileLock second(folder.path() / "lock"); });
+  const std::string text =
+      test::refusal(Kind::surroundings, [&] { FileLock second(folder.path() / "lock"); });
   EXPECT_NE(text.find("process " + std::to_string(::getpid())), std::string::npos) << text;
 }
 

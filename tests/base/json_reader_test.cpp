@@ -19,14 +19,15 @@ TEST(JsonReader, KeepsTheOrderOfKeys) {
 }
 
 TEST(JsonReader, NamesLineAndColumn) {
-  EXPECT_EQ(refused("{\n  \"a\": nan\n}").substr(0, 11), "f.json:2:9:") << refused("{\n  \"a\": nan\n}");
+  EXPECT_EQ(refused("{\n  \"a\": nan\n}").substr(0, 11), "f.json:2:9:")
+      << refused("{\n  \"a\": nan\n}");
   EXPECT_EQ(refused("{\"a\":}", 17).substr(0, 10), "f.json:17:");
 }
 
 TEST(JsonReader, RefusesWhatIsNotStrictJson) {
   EXPECT_NE(refused(R"({"a":1,"a":2})").find("the key \"a\" is there twice"), std::string::npos);
-  for (const char* text : {"", "{\"a\":1,}", "[1,]", "NaN", "[Infinity]", "1e999", "\"\\ud800\"", "\"\xff\"", "{} x", "'a'", "// c\n1",
-                           "\"a\nb\"", "01"}) {
+  for (const char* text : {"", "{\"a\":1,}", "[1,]", "NaN", "[Infinity]", "1e999", "\"\\ud800\"",
+                           "\"\xff\"", "{} x", "'a'", "// c\n1", "\"a\nb\"", "01"}) {
     refused(text);
   }
 }
@@ -37,7 +38,8 @@ TEST(JsonReader, CountsDepthInsteadOfRecursing) {
 }
 
 TEST(JsonReader, TakesCommentsOnlyWhereAsked) {
-  EXPECT_EQ(parse_json("{ // why\n\"a\": 1 /* x */ }", "f", 0, {.comments = true}).dump(), "{\"a\":1}");
+  EXPECT_EQ(parse_json("{ // why\n\"a\": 1 /* x */ }", "f", 0, {.comments = true}).dump(),
+            "{\"a\":1}");
 }
 
 TEST(JsonReader, ReadsIntegersExactly) {

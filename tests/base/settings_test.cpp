@@ -46,7 +46,8 @@ std::string refused(const std::string& text) {
 }
 
 TEST(Settings, ReadsEveryType) {
-  const Example e = read(R"({"learning_rate": 0.5, "steps": 10, "shuffle": false, "loss_type": "hinge", "margin": 2,
+  const Example e = read(
+      R"({"learning_rate": 0.5, "steps": 10, "shuffle": false, "loss_type": "hinge", "margin": 2,
                              "files": ["a", "b"], "reward": {"use": "sum"}, "lora": {"r": 4}})");
   EXPECT_EQ(e.learning_rate, 0.5);
   EXPECT_EQ(e.steps, 10);
@@ -60,14 +61,19 @@ TEST(Settings, ReadsEveryType) {
 }
 
 TEST(Settings, RefusalsNameKeyRangeAndNearestName) {
-  EXPECT_EQ(refused(R"({"learning_rte": 1})"), "c.json: key learning_rte: no such setting (did you mean \"learning_rate\"?)");
-  EXPECT_EQ(refused(R"({"lora": {"rr": 1}})"), "c.json: key lora.rr: no such setting (did you mean \"lora.r\"?)");
-  EXPECT_EQ(refused(R"({"learning_rate": 1.5})"), "c.json: key learning_rate: must lie in [0, 1), got 1.5");
-  EXPECT_EQ(refused(R"({"learning_rate": 1})"), "c.json: key learning_rate: must lie in [0, 1), got 1");
+  EXPECT_EQ(refused(R"({"learning_rte": 1})"),
+            "c.json: key learning_rte: no such setting (did you mean \"learning_rate\"?)");
+  EXPECT_EQ(refused(R"({"lora": {"rr": 1}})"),
+            "c.json: key lora.rr: no such setting (did you mean \"lora.r\"?)");
+  EXPECT_EQ(refused(R"({"learning_rate": 1.5})"),
+            "c.json: key learning_rate: must lie in [0, 1), got 1.5");
+  EXPECT_EQ(refused(R"({"learning_rate": 1})"),
+            "c.json: key learning_rate: must lie in [0, 1), got 1");
   EXPECT_EQ(refused(R"({"margin": 0})"), "c.json: key margin: must be greater than 0, got 0");
   EXPECT_EQ(refused(R"({"steps": 1.5})"), "c.json: key steps: must be a whole number, got 1.5");
   EXPECT_EQ(refused(R"({"loss_type": "hing"})"),
-            "c.json: key loss_type: must be one of sigmoid, hinge, got \"hing\" (did you mean \"hinge\"?)");
+            "c.json: key loss_type: must be one of sigmoid, hinge, got \"hing\" (did you mean "
+            "\"hinge\"?)");
   EXPECT_EQ(refused(R"({"shuffle": 1})"), "c.json: key shuffle: must be true or false, got 1");
   EXPECT_EQ(refused(R"({"lora": 3})"), "c.json: key lora: must be an object, got 3");
 }
@@ -75,14 +81,19 @@ TEST(Settings, RefusalsNameKeyRangeAndNearestName) {
 TEST(Settings, OverridesReachIntoTheTree) {
   Example e;
   const SettingList list = settings_of(e);
-  Json object = parse_json(R"({"reward": {"use": "sum", "of": [{"use": "length", "weight": 1}]}})", "c");
-  override_settings(list, object, {"reward.of[0].weight=0.25", "lora.r=8", "loss_type=hinge", "learning_rate=1e-3"});
+  Json object =
+      parse_json(R"({"reward": {"use": "sum", "of": [{"use": "length", "weight": 1}]}})", "c");
+  override_settings(
+      list, object,
+      {"reward.of[0].weight=0.25", "lora.r=8", "loss_type=hinge", "learning_rate=1e-3"});
   apply_settings(list, object, "c");
   EXPECT_EQ(e.reward.text, R"({"use":"sum","of":[{"use":"length","weight":0.25}]})");
   EXPECT_EQ(e.lora.r, 8);
   EXPECT_EQ(e.loss_type, "hinge");
   EXPECT_EQ(e.learning_rate, 1e-3);
-  EXPECT_NE(test::refusal(Kind::settings, [&] { override_settings(list, object, {"reward.of[7].weight=1"}); }).find("no entry [7]"),
+  EXPECT_NE(test::refusal(Kind::settings,
+                          [&] { override_settings(list, object, {"reward.of[7].weight=1"}); })
+                .find("no entry [7]"),
             std::string::npos);
   test::refusal(Kind::settings, [&] { override_settings(list, object, {"no equals sign"}); });
 }
@@ -99,7 +110,8 @@ TEST(Settings, RoundTripThroughTheirJson) {
 TEST(Settings, AFileThatDoesNotParseIsAFaultOfTheSettings) {
   const test::TemporaryFolder folder;
   const auto file = folder.file("c.json", "{\"a\": 1,}");
-  EXPECT_NE(test::refusal(Kind::settings, [&] { read_settings(file.string()); }).find("c.json:1:"), std::string::npos);
+  EXPECT_NE(test::refusal(Kind::settings, [&] { read_settings(file.string()); }).find("c.json:1:"),
+            std::string::npos);
 }
 
 }  // namespace

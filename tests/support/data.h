@@ -1,5 +1,5 @@
-/// Where tests find things: the real data (GUERDON_DATA, else ../shared/data beside the checkout; without it tests skip, and say
-/// so), the fixtures of the repository, the program.
+/// Where tests find things: the real data (GUERDON_DATA, else ../shared/data beside the checkout;
+/// without it tests skip, and say so), the fixtures of the repository, the program.
 #pragma once
 
 #include <gtest/gtest.h>

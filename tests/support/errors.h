@@ -10,7 +10,8 @@
 
 namespace guerdon::test {
 
-/// The text of the Error that `action` throws; fails the test when it throws none, or one of another kind.
+/// The text of the Error that `action` throws; fails the test when it throws none, or one of
+/// another kind.
 inline std::string refusal(Kind kind, const std::function<void()>& action) {
   try {
     action();

@@ -59,11 +59,12 @@ std::string str(const Pieces&... pieces) {
   throw Error(Kind::stopped, where, what, hint);
 }
 
-/// A value from the input as error texts show it: in double quotes, control characters and invalid UTF-8 escaped, cut at
-/// 80 characters.
+/// A value from the input as error texts show it: in double quotes, control characters and invalid
+/// UTF-8 escaped, cut at 80 characters.
 std::string show(std::string_view value);
 
-/// The candidate nearest to `name` by edit distance, or "" when none is near (more than a third of the name away).
+/// The candidate nearest to `name` by edit distance, or "" when none is near (more than a third of
+/// the name away).
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates);
 
 /// ` (did you mean "weight"?)` or "": ready to be appended to an error text.
@@ -74,13 +75,14 @@ template <class... Pieces>
 [[noreturn]] void fail(const char* file, int line, const Pieces&... pieces) {
   const std::string_view path(file);
   const size_t source = path.find("src/");
-  throw Error(Kind::bug, str(source == std::string_view::npos ? path : path.substr(source), ":", line),
+  throw Error(Kind::bug,
+              str(source == std::string_view::npos ? path : path.substr(source), ":", line),
               str(pieces...), "this is a fault of guerdon's own; please report it");
 }
 }  // namespace detail
 
-/// A contract between functions, always on: Kind::bug. What a user can cause is refused earlier, by fail_settings and
-/// fail_input.
+/// A contract between functions, always on: Kind::bug. What a user can cause is refused earlier, by
+/// fail_settings and fail_input.
 #define GUERDON_CHECK(condition, ...)                           \
   do {                                                          \
     if (!(condition)) [[unlikely]]                              \

@@ -11,15 +11,17 @@
 
 namespace guerdon {
 
-/// The whole file. Throws Error: Kind::input when it is missing, a folder, unreadable, or longer than `max_bytes`.
+/// The whole file. Throws Error: Kind::input when it is missing, a folder, unreadable, or longer
+/// than `max_bytes`.
 std::string read_file(const std::filesystem::path& file, size_t max_bytes = size_t{1} << 30);
 
-/// Writes the file beside its name, syncs, renames, and syncs the folder: afterwards the old or the new content is there, never
-/// a part. Missing parent folders are made. Throws Error (Kind::surroundings).
+/// Writes the file beside its name, syncs, renames, and syncs the folder: afterwards the old or the
+/// new content is there, never a part. Missing parent folders are made. Throws Error
+/// (Kind::surroundings).
 void write_file(const std::filesystem::path& file, std::string_view bytes);
 
-/// A file that is written piece by piece and appears at once, with the guarantees of write_file. Without `commit` the destructor
-/// removes what was written. Throws Error (Kind::surroundings).
+/// A file that is written piece by piece and appears at once, with the guarantees of write_file.
+/// Without `commit` the destructor removes what was written. Throws Error (Kind::surroundings).
 class NewFile {
  public:
   explicit NewFile(const std::filesystem::path& file);
@@ -35,11 +37,13 @@ class NewFile {
   std::unique_ptr<State> state_;
 };
 
-/// Appends with a single write call, so that a line is there whole or not at all (but for a full disk).
+/// Appends with a single write call, so that a line is there whole or not at all (but for a full
+/// disk).
 void append_file(const std::filesystem::path& file, std::string_view bytes);
 
-/// A folder that appears at once: files are written into a temporary folder beside `target`; `commit` syncs and renames it.
-/// Without `commit` the destructor removes it. Throws Error (Kind::surroundings).
+/// A folder that appears at once: files are written into a temporary folder beside `target`;
+/// `commit` syncs and renames it. Without `commit` the destructor removes it. Throws Error
+/// (Kind::surroundings).
 class NewFolder {
  public:
   explicit NewFolder(const std::filesystem::path& target);
@@ -50,9 +54,11 @@ class NewFolder {
   /// Where to write: an existing empty folder.
   const std::filesystem::path& path() const { return temporary_; }
   /// A file in it, written and synced. `write` calls `put` as often as it likes.
-  void add(const std::string& name, const std::function<void(const std::function<void(std::string_view)>& put)>& write);
+  void add(const std::string& name,
+           const std::function<void(const std::function<void(std::string_view)>& put)>& write);
   void add(const std::string& name, std::string_view bytes);
-  /// Syncs the folder and renames it to the target, replacing an older one (which is moved aside first, then removed).
+  /// Syncs the folder and renames it to the target, replacing an older one (which is moved aside
+  /// first, then removed).
   void commit();
 
  private:
@@ -91,7 +97,8 @@ class Sha256 {
   std::unique_ptr<State> state_;
 };
 
-/// Holds `flock` on a file while it lives. Throws Error (Kind::surroundings) that names the process which holds it already.
+/// Holds `flock` on a file while it lives. Throws Error (Kind::surroundings) that names the process
+/// which holds it already.
 class FileLock {
  public:
   explicit FileLock(const std::filesystem::path& file);
@@ -103,8 +110,8 @@ class FileLock {
   int descriptor_ = -1;
 };
 
-/// The system calls that writing uses, one virtual function each, so that a test can make the k-th one fail. `system()` is the
-/// real one; `use_calls` replaces it (tests only; nullptr restores).
+/// The system calls that writing uses, one virtual function each, so that a test can make the k-th
+/// one fail. `system()` is the real one; `use_calls` replaces it (tests only; nullptr restores).
 class FileCalls {
  public:
   virtual ~FileCalls() = default;

@@ -1,4 +1,5 @@
-/// The log: levels and a sink. Silent until a program sets a sink; the library never prints by itself.
+/// The log: levels and a sink. Silent until a program sets a sink; the library never prints by
+/// itself.
 #pragma once
 
 #include <filesystem>

@@ -1,7 +1,9 @@
-/// Counter-based random numbers: Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+/// Counter-based random numbers: Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as
+/// easy as 1, 2, 3").
 ///
-/// A number is a pure function of what it is for, never of what was drawn before: same seed, same samples, whatever the batch
-/// layout; and after a resume there is nothing to restore. Header-only, for the operators too.
+/// A number is a pure function of what it is for, never of what was drawn before: same seed, same
+/// samples, whatever the batch layout; and after a resume there is nothing to restore. Header-only,
+/// for the operators too.
 #pragma once
 
 #include <array>
@@ -13,12 +15,12 @@
 
 namespace guerdon {
 
-/// What a random number is for. Two purposes never share numbers. The values are part of the meaning of a seed: add, never
-/// renumber.
+/// What a random number is for. Two purposes never share numbers. The values are part of the
+/// meaning of a seed: add, never renumber.
 enum class Purpose : uint32_t {
-  shuffle = 1,    ///< order of the rows of an epoch
-  sample = 2,     ///< a generated token
-  initialise = 3, ///< new weights
+  shuffle = 1,     ///< order of the rows of an epoch
+  sample = 2,      ///< a generated token
+  initialise = 3,  ///< new weights
   dropout = 4,
   data = 5,       ///< synthetic data
   bootstrap = 6,  ///< confidence intervals
@@ -38,16 +40,18 @@ constexpr std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, uint64
   return counter;
 }
 
-/// A stream of numbers named by (seed, purpose, a, b): for instance (seed, Purpose::sample, prompt, sample). The n-th number of
-/// a stream can be asked for directly.
+/// A stream of numbers named by (seed, purpose, a, b): for instance (seed, Purpose::sample, prompt,
+/// sample). The n-th number of a stream can be asked for directly.
 class Random {
  public:
   constexpr Random(uint64_t seed, Purpose purpose, uint64_t a = 0, uint64_t b = 0)
-      : key_(mix(mix(mix(seed ^ mix(static_cast<uint64_t>(purpose))) ^ a) + 0x632BE59BD9B4E019 * (b + 1))) {}
+      : key_(mix(mix(mix(seed ^ mix(static_cast<uint64_t>(purpose))) ^ a) +
+                 0x632BE59BD9B4E019 * (b + 1))) {}
 
   /// 64 random bits: the n-th of the stream.
   constexpr uint64_t bits(uint64_t n) const {
-    const auto word = philox({static_cast<uint32_t>(n), static_cast<uint32_t>(n >> 32), 0, 0}, key_);
+    const auto word =
+        philox({static_cast<uint32_t>(n), static_cast<uint32_t>(n >> 32), 0, 0}, key_);
     return uint64_t{word[1]} << 32 | word[0];
   }
   /// The n-th number in (0, 1), with 53 bits: never 0 and never 1.
@@ -61,7 +65,8 @@ class Random {
   }
   /// The n-th standard normal number (Box-Muller on the uniforms 2n and 2n + 1).
   double normal(uint64_t n) const {
-    return std::sqrt(-2.0 * std::log(uniform(2 * n))) * std::cos(2.0 * std::numbers::pi * uniform(2 * n + 1));
+    return std::sqrt(-2.0 * std::log(uniform(2 * n))) *
+           std::cos(2.0 * std::numbers::pi * uniform(2 * n + 1));
   }
 
   // The next of each, for those who go through a stream in order.
@@ -74,7 +79,8 @@ class Random {
     std::vector<int64_t> order(static_cast<size_t>(size));
     std::iota(order.begin(), order.end(), int64_t{0});
     for (int64_t i = size - 1; i > 0; --i) {
-      const auto j = static_cast<size_t>(below(static_cast<uint64_t>(i), static_cast<uint64_t>(i) + 1));
+      const auto j =
+          static_cast<size_t>(below(static_cast<uint64_t>(i), static_cast<uint64_t>(i) + 1));
       std::swap(order[static_cast<size_t>(i)], order[j]);
     }
     return order;

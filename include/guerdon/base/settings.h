@@ -1,5 +1,6 @@
-/// Settings: each is declared once, with name, default, range and help, and everything else follows from that list: reading JSON,
-/// `key=value` overrides, the resolved config.json, `guerdon config`, the tables in the docs.
+/// Settings: each is declared once, with name, default, range and help, and everything else follows
+/// from that list: reading JSON, `key=value` overrides, the resolved config.json, `guerdon config`,
+/// the tables in the docs.
 ///
 ///     struct DpoSettings {
 ///       double learning_rate = 1e-6;
@@ -23,7 +24,8 @@
 
 namespace guerdon {
 
-/// A part of the settings that its user reads himself, kept as JSON text: a reward node, a list of stages. "" when not given.
+/// A part of the settings that its user reads himself, kept as JSON text: a reward node, a list of
+/// stages. "" when not given.
 struct JsonSetting {
   std::string text;
 };
@@ -37,9 +39,10 @@ struct Allowed {
   std::vector<std::string> choices = {};
 };
 
-using SettingValue = std::variant<bool*, int64_t*, double*, std::string*, std::optional<bool>*, std::optional<int64_t>*,
-                                  std::optional<double>*, std::optional<std::string>*,
-                                  std::vector<std::string>*, std::vector<double>*, JsonSetting*>;
+using SettingValue =
+    std::variant<bool*, int64_t*, double*, std::string*, std::optional<bool>*,
+                 std::optional<int64_t>*, std::optional<double>*, std::optional<std::string>*,
+                 std::vector<std::string>*, std::vector<double>*, JsonSetting*>;
 
 struct Setting {
   std::string path;  ///< dotted: "lora.r"
@@ -48,11 +51,13 @@ struct Setting {
   Allowed allowed;
 };
 
-/// The settings of one struct, in the order of their declaration; it refers to the struct, which must outlive it.
+/// The settings of one struct, in the order of their declaration; it refers to the struct, which
+/// must outlive it.
 class SettingList {
  public:
   template <class Value>
-  void operator()(const std::string& name, Value& value, const std::string& help, Allowed allowed = {}) {
+  void operator()(const std::string& name, Value& value, const std::string& help,
+                  Allowed allowed = {}) {
     settings_.push_back({prefix_ + name, SettingValue(&value), help, std::move(allowed)});
   }
   /// A nested struct with a describe() of its own: its settings are named "NAME.…".
@@ -78,13 +83,16 @@ SettingList settings_of(Settings& settings) {
   return list;
 }
 
-/// Sets what the JSON object names. An unknown key, a wrong type or a value outside its range is an Error (Kind::settings):
-/// "WHERE: key lora.rr: no such setting (did you mean "lora.r"?)". A null leaves an optional empty, and is refused elsewhere.
+/// Sets what the JSON object names. An unknown key, a wrong type or a value outside its range is an
+/// Error (Kind::settings): "WHERE: key lora.rr: no such setting (did you mean "lora.r"?)". A null
+/// leaves an optional empty, and is refused elsewhere.
 void apply_settings(const SettingList& list, const Json& object, const std::string& where);
 
-/// `key=value` arguments put into the JSON object at their dotted path ("reward.of[0].weight=0.5"). The value is read as JSON
-/// where the setting is not a string and it parses; otherwise it is the string itself.
-void override_settings(const SettingList& list, Json& object, const std::vector<std::string>& arguments);
+/// `key=value` arguments put into the JSON object at their dotted path ("reward.of[0].weight=0.5").
+/// The value is read as JSON where the setting is not a string and it parses; otherwise it is the
+/// string itself.
+void override_settings(const SettingList& list, Json& object,
+                       const std::vector<std::string>& arguments);
 
 /// A settings file: JSON with comments. Throws Error (Kind::settings) when it is not a JSON object.
 Json read_settings(const std::string& file);
@@ -92,7 +100,8 @@ Json read_settings(const std::string& file);
 /// All settings with their present values, nested as a file would have them.
 Json settings_json(const SettingList& list);
 
-/// One line per setting: name, type, value, help and range; for `guerdon config` (comments in a JSON file that can be run).
+/// One line per setting: name, type, value, help and range; for `guerdon config` (comments in a
+/// JSON file that can be run).
 std::string settings_help(const SettingList& list);
 
 }  // namespace guerdon

@@ -8,8 +8,8 @@
 
 namespace guerdon {
 
-/// Bytes of the well-formed UTF-8 character at the start of `text` (1 to 4), or 0 when it is empty, malformed, overlong, a
-/// surrogate, past U+10FFFF or cut off.
+/// Bytes of the well-formed UTF-8 character at the start of `text` (1 to 4), or 0 when it is empty,
+/// malformed, overlong, a surrogate, past U+10FFFF or cut off.
 inline size_t utf8_length(std::string_view text) {
   if (text.empty()) return 0;
   const auto at = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
@@ -32,14 +32,18 @@ inline size_t utf8_length(std::string_view text) {
   return 0;
 }
 
-/// The code point at the start of `text`, which must begin with a well-formed character of `length` bytes.
+/// The code point at the start of `text`, which must begin with a well-formed character of `length`
+/// bytes.
 inline char32_t utf8_decode(std::string_view text, size_t length) {
-  const auto at = [&](size_t i) { return static_cast<char32_t>(static_cast<unsigned char>(text[i])); };
+  const auto at = [&](size_t i) {
+    return static_cast<char32_t>(static_cast<unsigned char>(text[i]));
+  };
   switch (length) {
     case 1: return at(0);
     case 2: return (at(0) & 0x1F) << 6 | (at(1) & 0x3F);
     case 3: return (at(0) & 0x0F) << 12 | (at(1) & 0x3F) << 6 | (at(2) & 0x3F);
-    default: return (at(0) & 0x07) << 18 | (at(1) & 0x3F) << 12 | (at(2) & 0x3F) << 6 | (at(3) & 0x3F);
+    default:
+      return (at(0) & 0x07) << 18 | (at(1) & 0x3F) << 12 | (at(2) & 0x3F) << 6 | (at(3) & 0x3F);
   }
 }
 
@@ -53,7 +57,8 @@ inline void utf8_append(std::string& out, char32_t c) {
   } else if (c < 0x10000) {
     push(0xE0 | c >> 12), push(0x80 | (c >> 6 & 0x3F)), push(0x80 | (c & 0x3F));
   } else {
-    push(0xF0 | c >> 18), push(0x80 | (c >> 12 & 0x3F)), push(0x80 | (c >> 6 & 0x3F)), push(0x80 | (c & 0x3F));
+    push(0xF0 | c >> 18), push(0x80 | (c >> 12 & 0x3F)), push(0x80 | (c >> 6 & 0x3F)),
+        push(0x80 | (c & 0x3F));
   }
 }
 

@@ -28,9 +28,9 @@ struct Rollout {
   int64_t version = 0;  ///< of the weights that wrote it
   std::vector<int64_t> prompt_tokens, tokens;
   std::vector<Turn> turns;
-  std::string text;      ///< `tokens` decoded without special tokens
-  Tensor logprobs;       ///< [tokens] float32: log softmax(z / temperature) over the full vocabulary
-  Tensor output;         ///< a generated tensor (flow models), else undefined
+  std::string text;  ///< `tokens` decoded without special tokens
+  Tensor logprobs;   ///< [tokens] float32: log softmax(z / temperature) over the full vocabulary
+  Tensor output;     ///< a generated tensor (flow models), else undefined
   Finish finish = Finish::stop;
 };
 

@@ -12,8 +12,9 @@
 
 namespace guerdon {
 
-/// Tokens [begin, end) of the packed tokens. A segment attends to itself, causally, and to all of its ancestors. The packer makes
-/// the parent: the longest common token prefix of the sequences of one group, whatever the data calls "prompt".
+/// Tokens [begin, end) of the packed tokens. A segment attends to itself, causally, and to all of
+/// its ancestors. The packer makes the parent: the longest common token prefix of the sequences of
+/// one group, whatever the data calls "prompt".
 struct Segment {
   int64_t begin, end;
   int64_t parent = -1;  ///< index of an earlier segment, or -1
@@ -23,8 +24,9 @@ struct Segment {
 /// Named numbers, one value per row or per target; NaN = missing.
 using Columns = std::map<std::string, Tensor>;
 
-/// The n tokens whose log-prob is wanted. A response's first token has its source in the PARENT: one row of the parent predicts a
-/// target for each child. So go through `source`, never through "position minus one".
+/// The n tokens whose log-prob is wanted. A response's first token has its source in the PARENT:
+/// one row of the parent predicts a target for each child. So go through `source`, never through
+/// "position minus one".
 struct Targets {
   Tensor source;    ///< [n] int64: packed position whose hidden state predicts the token
   Tensor token;     ///< [n] int64: the token id
@@ -51,7 +53,8 @@ struct PackedBatch {
   int64_t rows() const { return last.defined() ? last.size(0) : 0; }
 };
 
-/// How one collect is used: `iterations` passes over its rows, each cut into `minibatches` optimizer steps.
+/// How one collect is used: `iterations` passes over its rows, each cut into `minibatches`
+/// optimizer steps.
 struct UpdatePlan {
   int64_t iterations = 1;
   int64_t minibatches = 1;
@@ -61,7 +64,8 @@ struct UpdatePlan {
 struct Batch {
   PackedBatch sequences;
   Columns columns;             ///< one value per row: margin, weight, advantage, reward, label, …
-  std::vector<int64_t> group;  ///< offsets [groups + 1] of the rows: pairs are (chosen, rejected); completions of one prompt
+  std::vector<int64_t> group;  ///< offsets [groups + 1] of the rows: pairs are (chosen, rejected);
+                               ///< completions of one prompt
   UpdatePlan plan;
   std::vector<std::string> ids;  ///< Example::id of each group, for logs; may be empty
 };
@@ -69,21 +73,27 @@ struct Batch {
 /// One sequence for the packer.
 struct Sequence {
   std::vector<int64_t> tokens;
-  std::vector<float> weight;    ///< as long as tokens: 0 = not a target; empty = no targets. weight[0] is ignored: nothing predicts it
-  std::vector<int64_t> turn;    ///< as long as tokens, or empty (all 0)
-  std::map<std::string, std::vector<float>> columns;  ///< per token values that become Targets::columns, as long as tokens
+  std::vector<float> weight;  ///< as long as tokens: 0 = not a target; empty = no targets.
+                              ///< weight[0] is ignored: nothing predicts it
+  std::vector<int64_t> turn;  ///< as long as tokens, or empty (all 0)
+  std::map<std::string, std::vector<float>>
+      columns;  ///< per token values that become Targets::columns, as long as tokens
 };
 
 struct PackOptions {
-  bool share_prefixes = true;  ///< decoders; encoders set it false: a bidirectional prompt depends on its response
+  bool share_prefixes =
+      true;  ///< decoders; encoders set it false: a bidirectional prompt depends on its response
 };
 
-/// Lays the sequences of each group end to end, the longest common prefix of a group's sequences once, before them. Every sequence
-/// keeps at least one token of its own. `group_offsets` [groups + 1]; empty = every sequence is a group of its own.
-/// Throws Error (Kind::bug) for an empty sequence.
-PackedBatch pack(std::span<const Sequence> sequences, std::span<const int64_t> group_offsets, const PackOptions& options = {});
+/// Lays the sequences of each group end to end, the longest common prefix of a group's sequences
+/// once, before them. Every sequence keeps at least one token of its own. `group_offsets` [groups +
+/// 1]; empty = every sequence is a group of its own. Throws Error (Kind::bug) for an empty
+/// sequence.
+PackedBatch pack(std::span<const Sequence> sequences, std::span<const int64_t> group_offsets,
+                 const PackOptions& options = {});
 
-/// The rows [begin, end) of the groups `groups` (indices into Batch::group), packed anew: every column and target goes along.
+/// The rows [begin, end) of the groups `groups` (indices into Batch::group), packed anew: every
+/// column and target goes along.
 Batch take(const Batch& batch, std::span<const int64_t> groups);
 
 /// Number of packed tokens that the rows would have without sharing, for reports.

@@ -7,18 +7,20 @@
 
 namespace guerdon::ops {
 
-/// x / sqrt(mean(x^2) + epsilon) * (weight + offset): x [..., H], weight [H]. Statistics in float32; differentiable. `offset` is 1 for
-/// Gemma, whose weights are stored around zero.
+/// x / sqrt(mean(x^2) + epsilon) * (weight + offset): x [..., H], weight [H]. Statistics in
+/// float32; differentiable. `offset` is 1 for Gemma, whose weights are stored around zero.
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double epsilon, double offset = 0.0);
 
-/// Rotary position embedding: x [T, heads, D], cosine and sine [T, R / 2] float32 with even R <= D. Rotates the first R dimensions,
-/// as two halves (Llama, the default) or as neighbouring pairs (`interleaved`, GPT-J's). Differentiable in x.
+/// Rotary position embedding: x [T, heads, D], cosine and sine [T, R / 2] float32 with even R <= D.
+/// Rotates the first R dimensions, as two halves (Llama, the default) or as neighbouring pairs
+/// (`interleaved`, GPT-J's). Differentiable in x.
 Tensor rope(const Tensor& x, const Tensor& cosine, const Tensor& sine, bool interleaved = false);
 
 /// silu(gate) * up, elementwise. Differentiable.
 Tensor swiglu(const Tensor& gate, const Tensor& up);
 
-/// Rows of a table: weight [V, H], ids [T] int64 -> [T, H]. The gradient sums the rows of equal ids in row order.
+/// Rows of a table: weight [V, H], ids [T] int64 -> [T, H]. The gradient sums the rows of equal ids
+/// in row order.
 Tensor embedding(const Tensor& weight, const Tensor& ids);
 
 }  // namespace guerdon::ops

@@ -8,7 +8,8 @@
 
 namespace guerdon::ops {
 
-/// Order: temperature, top-k, top-p, min-p, draw (kernels.md F21). temperature 0 is greedy: the arg-max, lowest id on ties.
+/// Order: temperature, top-k, top-p, min-p, draw (kernels.md F21). temperature 0 is greedy: the
+/// arg-max, lowest id on ties.
 struct SamplingOptions {
   double temperature = 1.0;
   int64_t top_k = 0;   ///< 0: all
@@ -18,13 +19,15 @@ struct SamplingOptions {
 
 struct Sampled {
   Tensor token;    ///< [N] int64
-  Tensor logprob;  ///< [N] float32: log softmax(z / temperature) over the full vocabulary (temperature 1 when greedy)
+  Tensor logprob;  ///< [N] float32: log softmax(z / temperature) over the full vocabulary
+                   ///< (temperature 1 when greedy)
 };
 
-/// One token for each row of logits [N, V]. `uniforms` [N] are numbers in (0, 1), one a row, from a counter-based generator keyed by
-/// (seed, prompt, sample, position): a token does not depend on the batch that it is drawn in. Inverse CDF over the kept tokens in id
-/// order, masses summed in float64.
-Sampled sample_tokens(const Tensor& logits, std::span<const double> uniforms, const LogitTransform& transform,
-                      const SamplingOptions& options);
+/// One token for each row of logits [N, V]. `uniforms` [N] are numbers in (0, 1), one a row, from a
+/// counter-based generator keyed by (seed, prompt, sample, position): a token does not depend on
+/// the batch that it is drawn in. Inverse CDF over the kept tokens in id order, masses summed in
+/// float64.
+Sampled sample_tokens(const Tensor& logits, std::span<const double> uniforms,
+                      const LogitTransform& transform, const SamplingOptions& options);
 
 }  // namespace guerdon::ops

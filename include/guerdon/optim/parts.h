@@ -1,5 +1,5 @@
-/// `Parts` is to state what settings are to configuration: one list, many visitors (save, load, count for `plan`, "did every
-/// trainable tensor move", replay).
+/// `Parts` is to state what settings are to configuration: one list, many visitors (save, load,
+/// count for `plan`, "did every trainable tensor move", replay).
 #pragma once
 
 #include <limits>
@@ -18,7 +18,8 @@ namespace guerdon {
 struct ParameterGroup {
   double learning_rate_scale = 1.0;
   double weight_decay = std::numeric_limits<double>::quiet_NaN();  ///< NaN: the run's
-  double max_grad_norm = std::numeric_limits<double>::quiet_NaN(); ///< NaN: the run's, over all groups together
+  double max_grad_norm =
+      std::numeric_limits<double>::quiet_NaN();  ///< NaN: the run's, over all groups together
 };
 
 /// A visitor of all state, tensors included.
@@ -26,8 +27,10 @@ class Parts : public PlainParts {
  public:
   /// A tensor that is state but no parameter. `value` may be replaced when loading.
   virtual void tensor(const std::string& name, Tensor& value) = 0;
-  /// A module: parameters that require a gradient are trained, the others (and buffers) are state that is not.
-  virtual void module(const std::string& name, torch::nn::Module& module, const ParameterGroup& group = {}) = 0;
+  /// A module: parameters that require a gradient are trained, the others (and buffers) are state
+  /// that is not.
+  virtual void module(const std::string& name, torch::nn::Module& module,
+                      const ParameterGroup& group = {}) = 0;
 
   /// The parts of a member whose `parts` takes this visitor.
   template <class Object>

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "guerdon/generate/rollout.h"
-#include "guerdon/optim/parts.h"
 #include "guerdon/ops/tensor.h"
+#include "guerdon/optim/parts.h"
 
 namespace guerdon {
 
@@ -26,14 +26,14 @@ enum class Verdict : uint8_t { scored, no_opinion, failed, timed_out };
 
 /// N rollouts, K components.
 struct Scores {
-  Tensor total;                       ///< [N] float32; NaN unless the verdict is `scored`
-  std::vector<Verdict> verdicts;      ///< empty = all scored
-  std::vector<std::string> names;     ///< K names of the components
-  Tensor components, deviation;       ///< [N, K], [N, K]; optional
-  Tensor per_token;                   ///< optional: the rollouts' tokens end to end (process and step rewards)
-  Tensor weight;                      ///< optional [N]: scales the advantage; 0 = left out of update and statistics
-  std::vector<std::string> notes;     ///< optional: critique, rationale
-  int64_t version = 0;                ///< of a changing judge; advantages never mix versions
+  Tensor total;                    ///< [N] float32; NaN unless the verdict is `scored`
+  std::vector<Verdict> verdicts;   ///< empty = all scored
+  std::vector<std::string> names;  ///< K names of the components
+  Tensor components, deviation;    ///< [N, K], [N, K]; optional
+  Tensor per_token;  ///< optional: the rollouts' tokens end to end (process and step rewards)
+  Tensor weight;     ///< optional [N]: scales the advantage; 0 = left out of update and statistics
+  std::vector<std::string> notes;  ///< optional: critique, rationale
+  int64_t version = 0;             ///< of a changing judge; advantages never mix versions
 };
 
 /// What a reward may learn from after a step.
@@ -46,13 +46,15 @@ struct Feedback {
 class Reward {
  public:
   virtual ~Reward() = default;
-  virtual Scores score(const RewardBatch& batch) = 0;  ///< no gradient; one call at a time per object
-  virtual void parts(Parts&) {}                        ///< everything that must survive a resume
-  virtual void update(const Feedback&) {}              ///< after each step
+  virtual Scores score(
+      const RewardBatch& batch) = 0;       ///< no gradient; one call at a time per object
+  virtual void parts(Parts&) {}            ///< everything that must survive a resume
+  virtual void update(const Feedback&) {}  ///< after each step
 };
 
-/// Scores from a function of one rollout; nullopt is Verdict::no_opinion. An exception is a failure of that item: `failed`, with its
-/// text in `notes`; never a silent 0.
-Scores score_each(const RewardBatch& batch, const std::function<std::optional<float>(const Rollout&)>& judge);
+/// Scores from a function of one rollout; nullopt is Verdict::no_opinion. An exception is a failure
+/// of that item: `failed`, with its text in `notes`; never a silent 0.
+Scores score_each(const RewardBatch& batch,
+                  const std::function<std::optional<float>(const Rollout&)>& judge);
 
 }  // namespace guerdon

@@ -1,5 +1,5 @@
-/// Chat templates: the subset of Jinja that model folders use, as Jinja2's immutable sandboxed environment renders it
-/// (trim_blocks and lstrip_blocks on, loop controls on, no auto-escape).
+/// Chat templates: the subset of Jinja that model folders use, as Jinja2's immutable sandboxed
+/// environment renders it (trim_blocks and lstrip_blocks on, loop controls on, no auto-escape).
 #pragma once
 
 #include <cstdint>
@@ -34,16 +34,19 @@ struct Rendered {
 class ChatTemplate {
  public:
   /// Throws Error (Kind::input) with "NAME:LINE:COLUMN: …" when the template is malformed.
-  static ChatTemplate parse(std::string_view source, const std::string& name, const TemplateLimits& limits = {});
-  /// The template of a model folder: chat_template.jinja, else "chat_template" of tokenizer_config.json (a string, or a list of
-  /// {name, template}, of which `which` is taken; "" is "default"). Throws Error (Kind::input) when there is none.
+  static ChatTemplate parse(std::string_view source, const std::string& name,
+                            const TemplateLimits& limits = {});
+  /// The template of a model folder: chat_template.jinja, else "chat_template" of
+  /// tokenizer_config.json (a string, or a list of {name, template}, of which `which` is taken; ""
+  /// is "default"). Throws Error (Kind::input) when there is none.
   static ChatTemplate load(const std::filesystem::path& folder, const std::string& which = {});
   /// Whether the folder has one.
   static bool exists(const std::filesystem::path& folder);
 
-  /// Renders with the members of the object `variables`: messages, tools, add_generation_prompt, bos_token, eos_token and whatever
-  /// else the template asks for. `strftime_now(format)` reads the present time unless variables has "strftime_now_iso".
-  /// Throws Error (Kind::input); the text of raise_exception() passes through unchanged.
+  /// Renders with the members of the object `variables`: messages, tools, add_generation_prompt,
+  /// bos_token, eos_token and whatever else the template asks for. `strftime_now(format)` reads the
+  /// present time unless variables has "strftime_now_iso". Throws Error (Kind::input); the text of
+  /// raise_exception() passes through unchanged.
   Rendered render(const Json& variables) const;
 
   bool has_generation_tags() const;

@@ -1,4 +1,5 @@
-/// Tokenizers from `tokenizer.json` (byte-level BPE, SentencePiece-style BPE, Unigram, WordPiece, WordLevel) and from SentencePiece
+/// Tokenizers from `tokenizer.json` (byte-level BPE, SentencePiece-style BPE, Unigram, WordPiece,
+/// WordLevel) and from SentencePiece
 /// `.model` files.
 #pragma once
 
@@ -15,7 +16,8 @@
 
 namespace guerdon::text {
 
-/// Token ids with the part of the text that each one stands for, in bytes [begin, end) of the input.
+/// Token ids with the part of the text that each one stands for, in bytes [begin, end) of the
+/// input.
 struct Encoding {
   struct Range {
     int64_t begin, end;
@@ -24,12 +26,13 @@ struct Encoding {
   std::vector<Range> ranges;
 };
 
-/// A vocabulary and the rules that turn text into ids and back. Immutable; any number of threads may use one.
+/// A vocabulary and the rules that turn text into ids and back. Immutable; any number of threads
+/// may use one.
 class Tokenizer {
  public:
-  /// `path`: a folder with tokenizer.json (or tokenizer.model, spiece.model, m.model), or such a file. Beside it,
-  /// tokenizer_config.json, special_tokens_map.json and generation_config.json name the special tokens. Throws Error
-  /// (Kind::input) that names the entry at fault.
+  /// `path`: a folder with tokenizer.json (or tokenizer.model, spiece.model, m.model), or such a
+  /// file. Beside it, tokenizer_config.json, special_tokens_map.json and generation_config.json
+  /// name the special tokens. Throws Error (Kind::input) that names the entry at fault.
   static Tokenizer load(const std::filesystem::path& path);
   /// From the text of a tokenizer.json; `where` names it in errors.
   static Tokenizer from_json(const Json& json, const std::string& where);
@@ -38,8 +41,9 @@ class Tokenizer {
   Tokenizer& operator=(Tokenizer&&) noexcept;
   ~Tokenizer();
 
-  /// Ids of a text. Special tokens that stand in the text are recognised as such. With `add_special_tokens` the post-processor
-  /// adds its own (BOS, EOS, [CLS] …). Truncation that tokenizer.json asks for is not applied: callers cut, and count.
+  /// Ids of a text. Special tokens that stand in the text are recognised as such. With
+  /// `add_special_tokens` the post-processor adds its own (BOS, EOS, [CLS] …). Truncation that
+  /// tokenizer.json asks for is not applied: callers cut, and count.
   std::vector<int64_t> encode(std::string_view text, bool add_special_tokens = false) const;
   /// The same with the part of the text behind each id.
   Encoding encode_with_ranges(std::string_view text, bool add_special_tokens = false) const;
@@ -65,8 +69,8 @@ class Tokenizer {
   std::shared_ptr<const Implementation> implementation_;
 };
 
-/// Decodes ids as they come and never emits a part of a character: the concatenation of what `push` and `finish` give equals
-/// `decode` of all ids.
+/// Decodes ids as they come and never emits a part of a character: the concatenation of what `push`
+/// and `finish` give equals `decode` of all ids.
 class StreamDecoder {
  public:
   explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens = false);
@@ -80,13 +84,14 @@ class StreamDecoder {
 };
 
 struct BpeTraining {
-  int64_t vocabulary_size = 8192;              ///< special tokens included
-  std::vector<std::string> special_tokens;     ///< first ids, in this order
+  int64_t vocabulary_size = 8192;           ///< special tokens included
+  std::vector<std::string> special_tokens;  ///< first ids, in this order
   int64_t min_frequency = 2;
 };
 
-/// Learns a byte-level BPE (GPT-2's pattern and byte alphabet) from texts; the result is the text of a tokenizer.json. Merges are
-/// chosen by count, ties by the smaller pair of ids: the same texts give the same file.
+/// Learns a byte-level BPE (GPT-2's pattern and byte alphabet) from texts; the result is the text
+/// of a tokenizer.json. Merges are chosen by count, ties by the smaller pair of ids: the same texts
+/// give the same file.
 std::string train_bpe(std::span<const std::string> texts, const BpeTraining& options);
 
 }  // namespace guerdon::text
