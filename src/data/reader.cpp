@@ -195,8 +195,6 @@ struct RowReader::Implementation {
       if (end.done()) break;
     }
     row.end = offset;
-    if (text.empty())
-      fail_input(place(row.line), str("a row is expected, got ", show({&buffer[at], 1})));
     return true;
   }
 
