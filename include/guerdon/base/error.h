@@ -75,9 +75,11 @@ template <class... Pieces>
 [[noreturn]] void fail(const char* file, int line, const Pieces&... pieces) {
   const std::string_view path(file);
   const size_t source = path.find("src/");
-  throw Error(Kind::bug,
-              str(source == std::string_view::npos ? path : path.substr(source), ":", line),
-              str(pieces...), "this is a fault of guerdon's own; please report it");
+  throw Error(
+      Kind::bug,
+      ::guerdon::str(source == std::string_view::npos ? path : path.sub::guerdon::str(source), ":",
+                     line),
+      ::guerdon::str(pieces...), "this is a fault of guerdon's own; please report it");
 }
 }  // namespace detail
 

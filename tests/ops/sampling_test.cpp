@@ -1,0 +1,83 @@
+#include "guerdon/ops/sampling.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "guerdon/base/random.h"
+
+namespace guerdon::ops {
+namespace {
+
+Tensor repeated(std::vector<double> values, int64_t rows) {
+  return at::tensor(values, at::kFloat).unsqueeze(0).repeat({rows, 1});
+}
+
+std::vector<double> uniforms(int64_t count) {
+  const Random random(7, Purpose::sample);
+  std::vector<double> out;
+  for (int64_t i = 0; i < count; ++i) out.push_back(random.uniform(static_cast<uint64_t>(i)));
+  return out;
+}
+
+std::vector<double> shares(const Tensor& tokens, int64_t vocabulary) {
+  std::vector<double> out;
+  for (int64_t i = 0; i < vocabulary; ++i)
+    out.push_back((tokens == i).to(at::kDouble).mean().item<double>());
+  return out;
+}
+
+TEST(SampleTokens, FollowsTheSoftmaxAtItsTemperature) {
+  constexpr int64_t kRows = 20'000;
+  const Tensor logits = repeated({2, 1, 0.5, -1}, kRows);
+  const Sampled s = sample_tokens(logits, uniforms(kRows), {}, {});
+  const std::vector<double> p{.609460, .224208, .135989, .030343};
+  const std::vector<double> found = shares(s.token, 4);
+  for (size_t i = 0; i < 4; ++i)
+    EXPECT_NEAR(found[i], p[i], 4 * std::sqrt(p[i] * (1 - p[i]) / kRows));
+  EXPECT_NEAR(s.logprob[0].item<double>(),
+              std::log(p[static_cast<size_t>(s.token[0].item<int64_t>())]), 1e-5);
+  const Sampled hot = sample_tokens(logits, uniforms(kRows), {}, {.temperature = 100});
+  EXPECT_NEAR(shares(hot.token, 4)[3], 0.25, 0.02);
+}
+
+TEST(SampleTokens, GreedyTakesTheLowestOfEqualMaxima) {
+  const Sampled s = sample_tokens(repeated({1, 3, 3, 0}, 1), uniforms(1), {}, {.temperature = 0});
+  EXPECT_EQ(s.token.item<int64_t>(), 1);
+  EXPECT_NEAR(s.logprob.item<double>(), 3 - std::log(std::exp(1.0) + 2 * std::exp(3.0) + 1), 1e-6);
+}
+
+TEST(SampleTokens, KeepsWhatTopKTopPAndMinPSay) {
+  constexpr int64_t kRows = 2'000;
+  const Tensor logits = repeated({2, 1, 0.5, -1}, kRows);  // p = .609, .224, .136, .030
+  const auto kept = [&](const SamplingOptions& options) {
+    std::vector<int> out;
+    const auto found = shares(sample_tokens(logits, uniforms(kRows), {}, options).token, 4);
+    for (const double share : found) out.push_back(share > 0);
+    return out;
+  };
+  EXPECT_EQ(kept({.top_k = 2}), (std::vector<int>{1, 1, 0, 0}));
+  EXPECT_EQ(kept({.top_p = 0.6}), (std::vector<int>{1, 0, 0, 0}));
+  EXPECT_EQ(kept({.top_p = 0.62}), (std::vector<int>{1, 1, 0, 0}));
+  EXPECT_EQ(kept({.min_p = 0.2}), (std::vector<int>{1, 1, 1, 0}));
+  EXPECT_EQ(kept({.top_k = 3, .top_p = 0.9}), (std::vector<int>{1, 1, 1, 0}));
+  EXPECT_EQ(kept({.top_k = 4, .top_p = 1.0}), (std::vector<int>{1, 1, 1, 1}));
+  // The record is of the full vocabulary, whatever was kept.
+  EXPECT_NEAR(sample_tokens(logits, uniforms(kRows), {}, {.top_k = 1}).logprob[0].item<double>(),
+              std::log(.609460), 1e-5);
+}
+
+TEST(SampleTokens, ATokenDoesNotDependOnItsBatch) {
+  const Tensor logits = at::randn({16, 50});
+  const std::vector<double> u = uniforms(16);
+  const Sampled whole = sample_tokens(logits, u, {}, {.top_p = 0.9});
+  for (int64_t i = 0; i < 16; ++i) {
+    const Sampled one =
+        sample_tokens(logits.narrow(0, i, 1), std::span(u).subspan(static_cast<size_t>(i), 1), {},
+                      {.top_p = 0.9});
+    EXPECT_EQ(one.token.item<int64_t>(), whole.token[i].item<int64_t>());
+    EXPECT_EQ(one.logprob.item<float>(), whole.logprob[i].item<float>());
+  }
+}
+
+}  // namespace
+}  // namespace guerdon::ops

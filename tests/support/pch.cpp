@@ -1,1 +1,0 @@
-// Holds the precompiled header that all tests of the upper floor share.
