@@ -77,8 +77,7 @@ template <class... Pieces>
   const size_t source = path.find("src/");
   throw Error(
       Kind::bug,
-      ::guerdon::str(source == std::string_view::npos ? path : path.sub::guerdon::str(source), ":",
-                     line),
+      ::guerdon::str(source == std::string_view::npos ? path : path.substr(source), ":", line),
       ::guerdon::str(pieces...), "this is a fault of guerdon's own; please report it");
 }
 }  // namespace detail
