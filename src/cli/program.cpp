@@ -13,6 +13,7 @@
 #include "cli/console.h"
 #include "cli/output.h"
 #include "guerdon/base/log.h"
+#include "guerdon/base/signals.h"
 #include "guerdon/base/threads.h"
 #include "guerdon/base/version.h"
 
@@ -190,7 +191,9 @@ int run(const Half& half, const std::function<int()>& action) noexcept {
                                  // the middle of a step
     log::set_sink(Console::get().log_sink());
     try {
-      return action();
+      const int code = action();
+      // A loop that was asked to stop has ended well; the exit code tells who asked.
+      return code == 0 && stop_signal() != 0 ? 128 + stop_signal() : code;
     } catch (const BrokenPipe&) {
       // Whoever read the results (`| head`) has seen enough: end the way every filter does.
       ::signal(SIGPIPE, SIG_DFL);
