@@ -1,0 +1,284 @@
+#include "guerdon/loss/policy.h"
+
+#include <ATen/ATen.h>
+
+#include <array>
+#include <cmath>
+
+#include "guerdon/base/error.h"
+
+namespace guerdon::loss {
+namespace {
+
+constexpr double kMaxLogRatio = 20.0;  // exp(20) = 4.9e8 is still finite in float32 after a product
+// 1 / 2!, 1 / 3!, ... 1 / 8!: exp(r) - 1 - r for |r| < 0.5, where the difference itself would
+// cancel.
+constexpr std::array<double, 7> kSeries = {1.0 / 2,   1.0 / 6,    1.0 / 24,   1.0 / 120,
+                                           1.0 / 720, 1.0 / 5040, 1.0 / 40320};
+
+Tensor k3(const Tensor& x) {
+  const Tensor r = -x;
+  Tensor series = at::full_like(r, kSeries.back());
+  for (size_t i = kSeries.size() - 1; i-- > 0;) series = series * r + kSeries[i];
+  return at::where(r.abs() < 0.5, series * r * r, at::expm1(r) - r);
+}
+
+Tensor flags(const Tensor& condition, const Tensor& model) {
+  return condition.to(model.scalar_type());
+}
+
+double or_one(double divisor) { return divisor > 0 ? divisor : 1.0; }
+
+double epsilon_high(const PolicyOptions& o) { return o.epsilon_high.value_or(o.epsilon); }
+
+Surrogate unclipped(const Tensor& per_token) {
+  const Tensor none = at::zeros_like(per_token).detach();
+  return {per_token, none, none};
+}
+
+const Tensor& old_of(const PolicyTokens& t, const Tensor& own) {
+  return t.old.defined() ? t.old : own;
+}
+
+}  // namespace
+
+Tensor kl_estimate(const Tensor& logprobs, const Tensor& reference, Kl kind) {
+  GUERDON_CHECK(logprobs.sizes() == reference.sizes(), "kl_estimate: ", logprobs.sizes(), " and ",
+                reference.sizes());
+  const Tensor x = (logprobs - reference.detach()).clamp(-kMaxLogRatio, kMaxLogRatio);
+  switch (kind) {
+    case Kl::k1: return x;
+    case Kl::k2: return x * x / 2;
+    case Kl::k3: return k3(x);
+    case Kl::abs: return x.abs();
+    case Kl::k3_straight_through: {
+      const Tensor k2 = x * x / 2;
+      return k2 + (k3(x) - k2).detach();
+    }
+  }
+  GUERDON_CHECK(false, "kl_estimate: unknown kind");
+}
+
+void describe(SettingList& field, PolicyOptions& o) {
+  field(
+      "loss_type", o.loss_type, "How token losses are formed and averaged",
+      {.choices = {"dapo", "grpo", "bnpo", "dr_grpo", "luspo", "sapo", "gmpo", "cispo", "vespo"}});
+  field("epsilon", o.epsilon, "Ratios below 1 - epsilon are clipped", {.min = 0.0, .below = 1.0});
+  field(
+      "epsilon_high", o.epsilon_high,
+      "Ratios above 1 + epsilon_high are clipped (null: epsilon); CISPO: the largest ratio itself",
+      {.above = 0.0});
+  field("delta", o.delta, "Cap on the ratio itself, before the minimum (null: none)",
+        {.above = 0.0});
+  field("importance_sampling_level", o.importance_sampling_level,
+        "Ratio of each token, or of the sequence (GSPO)", {.choices = {"token", "sequence"}});
+  field("beta", o.beta, "Weight of the KL term; 0 loads no reference", {.min = 0.0});
+  field("use_bias_correction_kl", o.use_bias_correction_kl,
+        "Multiply the KL by the policy ratio, so that its gradient is that of KL(policy || "
+        "reference)");
+  field("top_entropy_quantile", o.top_entropy_quantile,
+        "Share of the tokens, those of highest entropy, that the policy term uses",
+        {.max = 1.0, .above = 0.0});
+  field("off_policy_mask_threshold", o.off_policy_mask_threshold,
+        "Drop negative rows that drifted further than this (null: keep all)");
+  field("entropy_coef", o.entropy_coef, "Weight of the entropy bonus", {.min = 0.0});
+  field("sapo_temperature_neg", o.sapo_temperature_neg, "SAPO: temperature of negative advantages",
+        {.above = 0.0});
+  field("sapo_temperature_pos", o.sapo_temperature_pos, "SAPO: temperature of positive advantages",
+        {.above = 0.0});
+  field("vespo_k_pos", o.vespo_k_pos, "VESPO: power for non-negative advantages", {.min = 0.0});
+  field("vespo_lambda_pos", o.vespo_lambda_pos, "VESPO: decay for non-negative advantages",
+        {.min = 1e-4});
+  field("vespo_k_neg", o.vespo_k_neg, "VESPO: power for negative advantages", {.min = 0.0});
+  field("vespo_lambda_neg", o.vespo_lambda_neg, "VESPO: decay for negative advantages",
+        {.min = 1e-4});
+}
+
+void check_policy(const PolicyOptions& o, const std::string& where,
+                  std::vector<std::string>& warnings) {
+  if (o.loss_type == "cispo" && !o.epsilon_high) {
+    fail_settings(where,
+                  "key epsilon_high: must be given with loss_type cispo, where it is the largest "
+                  "ratio itself (5.0 is usual)");
+  }
+  const bool sequence = o.importance_sampling_level == "sequence";
+  if (o.loss_type == "luspo" && !sequence)
+    warnings.push_back("loss_type luspo is meant for importance_sampling_level sequence");
+  if (o.loss_type == "vespo" && sequence)
+    warnings.push_back("loss_type vespo is meant for importance_sampling_level token");
+  if (sequence && (o.loss_type == "dapo" || o.loss_type == "bnpo" || o.loss_type == "dr_grpo")) {
+    warnings.push_back("importance_sampling_level sequence with loss_type " + o.loss_type +
+                       " lets long sequences weigh more; grpo or luspo is usual");
+  }
+}
+
+PolicyTokens live(const PolicyTokens& t) {
+  const Tensor at = t.weight.nonzero().squeeze(1);
+  if (at.size(0) == t.weight.size(0)) return t;
+  const auto keep = [&](const Tensor& values) {
+    return values.defined() ? values.index_select(0, at) : values;
+  };
+  return {.logprobs = keep(t.logprobs),
+          .old = keep(t.old),
+          .reference = keep(t.reference),
+          .sampling = keep(t.sampling),
+          .entropy = keep(t.entropy),
+          .rollout_ratio = keep(t.rollout_ratio),
+          .advantage = keep(t.advantage),
+          .row = keep(t.row),
+          .weight = keep(t.weight),
+          .rows = t.rows};
+}
+
+Tensor row_sum(const Tensor& values, const Tensor& row, int64_t rows) {
+  return at::zeros({rows}, values.options()).index_add(0, row, values);
+}
+
+Tensor row_mean(const Tensor& values, const PolicyTokens& t) {
+  const Tensor weight = t.weight.to(values.scalar_type());
+  const Tensor total = row_sum(weight, t.row, t.rows);
+  return row_sum(values * weight, t.row, t.rows) /
+         at::where(total > 0, total, at::ones_like(total));
+}
+
+Tensor importance_ratio(const PolicyTokens& t, const std::string& level) {
+  const Tensor own = t.logprobs.detach();
+  Tensor log_ratio = t.logprobs - old_of(t, own).detach();
+  if (level == "sequence") log_ratio = row_mean(log_ratio, t).index_select(0, t.row);
+  return log_ratio.clamp(-kMaxLogRatio, kMaxLogRatio).exp();
+}
+
+Surrogate clipped_surrogate(const Tensor& ratio, const Tensor& advantage, const PolicyOptions& o) {
+  const double low = 1.0 - o.epsilon, high = 1.0 + epsilon_high(o);
+  const Tensor capped = o.delta ? ratio.clamp_max(*o.delta) : ratio;
+  const Tensor free = capped * advantage, clipped = ratio.clamp(low, high) * advantage;
+  return {.per_token = -at::where(free <= clipped, free, clipped),
+          .low = flags((capped < low) & (advantage < 0), ratio.detach()),
+          .high = flags((capped > high) & (advantage > 0), ratio.detach())};
+}
+
+Surrogate geometric_surrogate(const PolicyTokens& t, const PolicyOptions& o) {
+  const Tensor own = t.logprobs.detach();
+  const Tensor log_ratio = t.logprobs - old_of(t, own).detach();
+  const Tensor clipped = at::where(t.advantage >= 0, log_ratio.clamp_max(epsilon_high(o)),
+                                   log_ratio.clamp_min(-o.epsilon));
+  const Tensor ratio =
+      row_mean(clipped, t).clamp(-kMaxLogRatio, kMaxLogRatio).exp().index_select(0, t.row);
+  return {.per_token = -ratio * t.advantage,
+          .low = flags((log_ratio < -o.epsilon) & (t.advantage < 0), own),
+          .high = flags((log_ratio > epsilon_high(o)) & (t.advantage > 0), own)};
+}
+
+Surrogate soft_surrogate(const Tensor& ratio, const Tensor& advantage, const PolicyOptions& o) {
+  const Tensor t = at::where(advantage > 0, at::full_like(advantage, o.sapo_temperature_pos),
+                             at::full_like(advantage, o.sapo_temperature_neg));
+  return unclipped(-at::sigmoid(t * (ratio - 1.0)) * 4.0 / t * advantage);
+}
+
+Surrogate cispo_surrogate(const Tensor& ratio, const PolicyTokens& t, const PolicyOptions& o) {
+  GUERDON_CHECK(o.epsilon_high, "cispo: epsilon_high must be given");
+  const Tensor fixed = ratio.detach();
+  return {.per_token = -fixed.clamp_max(*o.epsilon_high) * t.advantage * t.logprobs,
+          .low = at::zeros_like(fixed),
+          .high = flags((fixed > *o.epsilon_high) & (t.advantage > 0), fixed)};
+}
+
+Surrogate vespo_surrogate(const PolicyTokens& t, const PolicyOptions& o) {
+  const double smallest = std::log(1e-8);
+  const Tensor own = t.logprobs.detach();
+  Tensor log_w = row_sum((own - old_of(t, own)).clamp(-kMaxLogRatio, kMaxLogRatio), t.row, t.rows);
+  if (t.rollout_ratio.defined())
+    log_w = log_w + row_sum(t.rollout_ratio.log().clamp(smallest, kMaxLogRatio), t.row, t.rows);
+  const Tensor w = log_w.clamp(smallest, kMaxLogRatio).index_select(0, t.row);
+  const Tensor positive = flags(t.advantage >= 0, own);
+  const Tensor k = positive * o.vespo_k_pos + (1.0 - positive) * o.vespo_k_neg;
+  const Tensor lambda = positive * o.vespo_lambda_pos + (1.0 - positive) * o.vespo_lambda_neg;
+  const Tensor phi = (lambda + k * w - lambda * w.exp()).exp().nan_to_num(0.0, 0.0, 0.0);
+  return unclipped(-phi * t.advantage * t.logprobs);
+}
+
+Tensor high_entropy_mask(const Tensor& entropy, double share) {
+  const Tensor values = entropy.detach();
+  if (values.numel() == 0) return at::zeros_like(values);
+  return flags(values >= at::quantile(values, 1.0 - share), values);
+}
+
+Tensor off_policy_mask(const PolicyTokens& t, double threshold) {
+  const Tensor own = t.logprobs.detach();
+  const Tensor& sampling = t.sampling.defined() ? t.sampling : old_of(t, own);
+  const Tensor drift =
+      row_mean((sampling.detach() - own).nan_to_num(0.0), t).index_select(0, t.row);
+  return flags((t.advantage >= 0) | (drift <= threshold), own);
+}
+
+Tensor rollout_ratio(const Tensor& old, const Tensor& sampling, const Tensor& row, int64_t rows,
+                     const RolloutCorrection& o) {
+  const bool by_sequence = o.mode.starts_with("sequence_");
+  GUERDON_CHECK(o.mode == "token_truncate" || o.mode == "token_mask" ||
+                    o.mode == "sequence_truncate" || o.mode == "sequence_mask",
+                "rollout_ratio: unknown mode ", o.mode);
+  Tensor difference = (old.detach() - sampling).nan_to_num(0.0);
+  if (by_sequence) difference = row_sum(difference, row, rows).index_select(0, row);
+  const Tensor ratio = difference.exp();
+  const double low = o.clip_min.value_or(0.0);
+  if (o.mode.ends_with("_truncate")) return ratio.clamp(low, o.clip_max);
+  return at::where((ratio < low) | (ratio > o.clip_max), at::zeros_like(ratio), ratio);
+}
+
+Tensor reduce_policy(const Tensor& per_token, const PolicyTokens& t, const std::string& loss_type,
+                     const Totals& whole, const Divisors& divisors) {
+  const Tensor total = (per_token * t.weight.to(per_token.scalar_type())).sum();
+  if (loss_type == "grpo" || loss_type == "sapo" || loss_type == "gmpo")
+    return row_mean(per_token, t).sum() / or_one(whole.rows);
+  if (loss_type == "luspo") return total / or_one(whole.rows);
+  if (loss_type == "bnpo") return total / or_one(whole.target_weight);
+  if (loss_type == "dr_grpo") return total / or_one(whole.rows * divisors.max_completion_length);
+  GUERDON_CHECK(loss_type == "dapo" || loss_type == "cispo" || loss_type == "vespo",
+                "reduce_policy: unknown loss_type ", loss_type);
+  return total /
+         or_one(divisors.generation_tokens > 0 ? divisors.generation_tokens : whole.target_weight);
+}
+
+PolicyLoss policy_loss(const PolicyTokens& tokens, const PolicyOptions& o, const Totals& whole,
+                       const Divisors& divisors) {
+  const PolicyTokens t = live(tokens);
+  const Tensor ratio = importance_ratio(t, o.importance_sampling_level);
+  const Surrogate term = o.loss_type == "sapo"    ? soft_surrogate(ratio, t.advantage, o)
+                         : o.loss_type == "gmpo"  ? geometric_surrogate(t, o)
+                         : o.loss_type == "cispo" ? cispo_surrogate(ratio, t, o)
+                         : o.loss_type == "vespo" ? vespo_surrogate(t, o)
+                                                  : clipped_surrogate(ratio, t.advantage, o);
+  Tensor loss = term.per_token;
+  if (o.off_policy_mask_threshold) loss = loss * off_policy_mask(t, *o.off_policy_mask_threshold);
+
+  Tensor entropy_mask;
+  if (o.top_entropy_quantile < 1.0) {
+    entropy_mask = high_entropy_mask(t.entropy, o.top_entropy_quantile);
+    loss = loss * entropy_mask;
+  }
+  if (t.rollout_ratio.defined() && o.loss_type != "vespo") loss = loss * t.rollout_ratio;
+
+  Tensor kl;
+  if (o.beta != 0.0) {
+    kl = kl_estimate(t.logprobs, t.reference, Kl::k3);
+    if (o.use_bias_correction_kl && o.loss_type != "gmpo") kl = kl * ratio;
+    loss = loss + o.beta * kl;
+  }
+  Tensor value = reduce_policy(loss, t, o.loss_type, whole, divisors);
+  if (o.entropy_coef != 0.0) {
+    const Tensor weight =
+        entropy_mask.defined() ? entropy_mask : t.weight.to(t.entropy.scalar_type());
+    // A quantile needs the whole step at once, so then this part is the whole.
+    const double tokens_in_step =
+        entropy_mask.defined() ? entropy_mask.sum().item<double>() : whole.target_weight;
+    value = value - o.entropy_coef * (t.entropy * weight).sum() / or_one(tokens_in_step);
+  }
+  return {.value = value,
+          .tokens = t,
+          .ratio = ratio.detach(),
+          .kl = kl.defined() ? kl.detach() : kl,
+          .low = term.low,
+          .high = term.high};
+}
+
+}  // namespace guerdon::loss
