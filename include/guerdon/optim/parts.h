@@ -20,6 +20,9 @@ struct ParameterGroup {
   double weight_decay = std::numeric_limits<double>::quiet_NaN();  ///< NaN: the run's
   double max_grad_norm =
       std::numeric_limits<double>::quiet_NaN();  ///< NaN: the run's, over all groups together
+  /// Parameters that require no gradient but change all the same (a moving reference): stored in
+  /// checkpoints. The other frozen ones are only compared on resume.
+  bool moving = false;
 };
 
 /// A visitor of all state, tensors included.

@@ -1,0 +1,76 @@
+/// AdamW over the trained parameters of a run, and the clipping of their gradients.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "guerdon/ops/tensor.h"
+#include "guerdon/optim/parts.h"
+
+namespace guerdon::optim {
+
+/// A parameter that requires a gradient, by the name that Parts gives it ("policy.lm_head.weight").
+struct Trained {
+  std::string name;
+  Tensor parameter;
+  ParameterGroup group;
+};
+
+/// The trained parameters of everything that `object.parts(Parts&)` lists, in that order. A tensor
+/// that two modules share is there once, under the first name.
+std::vector<Trained> trained_parameters(const std::function<void(Parts&)>& parts);
+
+/// Named as in TRL.
+struct AdamWOptions {
+  double adam_beta1 = 0.9;
+  double adam_beta2 = 0.999;
+  double adam_epsilon = 1e-8;
+  double weight_decay = 0.0;  ///< of groups that name none of their own
+};
+
+/// AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2), as torch.optim.AdamW counts:
+///
+///     p <- p (1 - lr wd);  m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2
+///     p <- p - lr / (1 - b1^t) m / (sqrt(v / (1 - b2^t)) + eps)
+///
+/// Moments are float32, and so are the weights that it steps on: a parameter of a lower precision
+/// gets a float32 master copy, its gradients are gathered in float32, and it is rounded once per
+/// step. t counts for each parameter the steps in which it had a gradient.
+class AdamW {
+ public:
+  AdamW(std::vector<Trained> parameters, const AdamWOptions& options);
+
+  /// Call after each backward pass: gradients of parameters below float32 move into their float32
+  /// sums. Does nothing for the others, whose gradients LibTorch adds up.
+  void gather();
+  /// The gradient that step() will use: float32, undefined where there is none.
+  std::vector<Tensor> gradients() const;
+  /// One step with what was gathered. Parameters without a gradient stay as they are.
+  void step(double learning_rate);
+  void zero_grad();
+
+  std::span<const Trained> parameters() const { return parameters_; }
+  /// The float32 weights behind parameter i: itself, or its master copy.
+  const Tensor& weights(size_t i) const { return weights_[i]; }
+  /// Moments, step counts, master copies.
+  void parts(Parts& parts);
+
+ private:
+  std::vector<Trained> parameters_;
+  AdamWOptions options_;
+  std::vector<Tensor> weights_, sums_, first_moment_, second_moment_, steps_;
+};
+
+/// Root of the sum of squares over all gradients, summed in float64; undefined ones count as 0.
+/// NaN or infinite when one of them is.
+double gradient_norm(std::span<const Tensor> gradients);
+
+/// Scales the gradients so that their norm is at most `max_norm` (no scaling for 0): the factor is
+/// max_norm / (norm + 1e-6), as in torch.nn.utils.clip_grad_norm_. A group that has a max_grad_norm
+/// of its own is clipped by itself. Returns the norm over all gradients before clipping.
+double clip_gradients(const AdamW& optimizer, double max_norm);
+
+}  // namespace guerdon::optim

@@ -1,0 +1,190 @@
+#include "guerdon/optim/optimizer.h"
+
+#include <ATen/ATen.h>
+#include <torch/nn/module.h>
+
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "guerdon/base/error.h"
+
+namespace guerdon::optim {
+namespace {
+
+/// Lists the parameters that require a gradient; leaves everything else alone.
+class TrainedList final : public Parts {
+ public:
+  void number(const std::string&, double&) override {}
+  void integer(const std::string&, int64_t&) override {}
+  void text(const std::string&, std::string&) override {}
+  void rows(const std::string&, std::map<std::string, double>&) override {}
+  void tensor(const std::string&, Tensor&) override {}
+  void module(const std::string& name, torch::nn::Module& module,
+              const ParameterGroup& group) override {
+    for (const auto& item : module.named_parameters()) {
+      const Tensor& parameter = item.value();
+      if (!parameter.requires_grad() || !seen_.insert(parameter.unsafeGetTensorImpl()).second) {
+        continue;
+      }
+      found.push_back({prefix_ + name + "." + item.key(), parameter, group});
+    }
+  }
+  std::vector<Trained> found;
+
+ private:
+  void enter(const std::string& name) override { prefix_ += name + "."; }
+  void leave() override {
+    prefix_.pop_back();
+    prefix_.erase(prefix_.rfind('.') + 1);
+  }
+  std::string prefix_;
+  std::set<void*> seen_;
+};
+
+}  // namespace
+
+std::vector<Trained> trained_parameters(const std::function<void(Parts&)>& parts) {
+  TrainedList list;
+  parts(list);
+  return std::move(list.found);
+}
+
+AdamW::AdamW(std::vector<Trained> parameters, const AdamWOptions& options)
+    : parameters_(std::move(parameters)), options_(options) {
+  const at::NoGradGuard no_grad;
+  for (Trained& trained : parameters_) {
+    if (std::isnan(trained.group.weight_decay)) trained.group.weight_decay = options.weight_decay;
+    const Tensor& p = trained.parameter;
+    GUERDON_CHECK(p.is_floating_point(), "parameter ", trained.name, " is ", p.scalar_type());
+    // A float32 parameter is stepped on in place; a clone would be a second truth.
+    weights_.push_back(p.scalar_type() == at::kFloat ? p.detach() : p.detach().to(at::kFloat));
+    sums_.emplace_back();
+    first_moment_.push_back(at::zeros_like(weights_.back()));
+    second_moment_.push_back(at::zeros_like(weights_.back()));
+    steps_.push_back(at::zeros({}, weights_.back().options()));
+  }
+}
+
+void AdamW::gather() {
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    Tensor& gradient = parameters_[i].parameter.mutable_grad();
+    if (parameters_[i].parameter.scalar_type() == at::kFloat || !gradient.defined()) continue;
+    if (sums_[i].defined()) {
+      sums_[i].add_(gradient);
+    } else {
+      sums_[i] = gradient.to(at::kFloat);
+    }
+    gradient = Tensor();
+  }
+}
+
+std::vector<Tensor> AdamW::gradients() const {
+  std::vector<Tensor> out;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const bool own = parameters_[i].parameter.scalar_type() == at::kFloat;
+    out.push_back(own ? parameters_[i].parameter.grad() : sums_[i]);
+  }
+  return out;
+}
+
+void AdamW::step(double learning_rate) {
+  const at::NoGradGuard no_grad;
+  const std::vector<Tensor> gradients = this->gradients();
+
+  // One call for all tensors that share their rates.
+  struct Lists {
+    std::vector<Tensor> weights, gradients, first, second, steps;
+  };
+  std::map<std::pair<double, double>, Lists> groups;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    if (!gradients[i].defined()) continue;
+    const ParameterGroup& group = parameters_[i].group;
+    Lists& lists = groups[{group.learning_rate_scale, group.weight_decay}];
+    lists.weights.push_back(weights_[i]);
+    lists.gradients.push_back(gradients[i]);
+    lists.first.push_back(first_moment_[i]);
+    lists.second.push_back(second_moment_[i]);
+    lists.steps.push_back(steps_[i].add_(1.0));
+  }
+  for (auto& [rates, lists] : groups) {
+    at::_fused_adamw_(lists.weights, lists.gradients, lists.first, lists.second, {}, lists.steps,
+                      learning_rate * rates.first, options_.adam_beta1, options_.adam_beta2,
+                      rates.second, options_.adam_epsilon, /*amsgrad=*/false, /*maximize=*/false);
+  }
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    Tensor parameter = parameters_[i].parameter.detach();
+    if (gradients[i].defined() && parameter.scalar_type() != at::kFloat) {
+      parameter.copy_(weights_[i]);
+    }
+  }
+}
+
+void AdamW::zero_grad() {
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    parameters_[i].parameter.mutable_grad() = Tensor();
+    sums_[i] = Tensor();
+  }
+}
+
+void AdamW::parts(Parts& parts) {
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const std::string& name = parameters_[i].name;
+    parts.tensor(name + ".m", first_moment_[i]);
+    parts.tensor(name + ".v", second_moment_[i]);
+    parts.tensor(name + ".t", steps_[i]);
+    if (parameters_[i].parameter.scalar_type() != at::kFloat) {
+      parts.tensor(name + ".master", weights_[i]);
+    }
+  }
+}
+
+namespace {
+
+double square_sum(const Tensor& gradient) {
+  const double norm = at::linalg_vector_norm(gradient, 2, {}, false, at::kDouble).item<double>();
+  return norm * norm;
+}
+
+void scale(std::vector<Tensor>& gradients, double norm, double max_norm) {
+  const double factor = max_norm / (norm + 1e-6);
+  if (!(factor < 1.0)) return;  // also when the norm is NaN: the step will be skipped
+  at::_foreach_mul_(gradients, factor);
+}
+
+}  // namespace
+
+double gradient_norm(std::span<const Tensor> gradients) {
+  double sum = 0.0;
+  for (const Tensor& gradient : gradients) {
+    if (gradient.defined()) sum += square_sum(gradient);
+  }
+  return std::sqrt(sum);
+}
+
+double clip_gradients(const AdamW& optimizer, double max_norm) {
+  const at::NoGradGuard no_grad;
+  const std::vector<Tensor> gradients = optimizer.gradients();
+  struct Clipped {
+    std::vector<Tensor> gradients;
+    double sum = 0.0;
+  };
+  std::map<double, Clipped> groups;  // by the limit they share
+  double sum = 0.0;
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].defined()) continue;
+    const double own = optimizer.parameters()[i].group.max_grad_norm;
+    Clipped& group = groups[std::isnan(own) ? -1.0 : own];
+    group.gradients.push_back(gradients[i]);
+    const double square = square_sum(gradients[i]);
+    group.sum += square;
+    sum += square;
+  }
+  for (auto& [own, group] : groups) {
+    const double limit = own < 0.0 ? max_norm : own;
+    if (limit > 0.0) scale(group.gradients, std::sqrt(group.sum), limit);
+  }
+  return std::sqrt(sum);
+}
+
+}  // namespace guerdon::optim
