@@ -533,20 +533,13 @@ bool says_nothing(const Text& text) {
 
 std::string name_of(DatasetType type) {
   switch (type) {
-    case DatasetType::language_modeling:
-      return "language_modeling";
-    case DatasetType::prompt_only:
-      return "prompt_only";
-    case DatasetType::prompt_completion:
-      return "prompt_completion";
-    case DatasetType::preference:
-      return "preference";
-    case DatasetType::unpaired_preference:
-      return "unpaired_preference";
-    case DatasetType::stepwise:
-      return "stepwise";
-    case DatasetType::scored:
-      return "scored";
+    case DatasetType::language_modeling: return "language_modeling";
+    case DatasetType::prompt_only: return "prompt_only";
+    case DatasetType::prompt_completion: return "prompt_completion";
+    case DatasetType::preference: return "preference";
+    case DatasetType::unpaired_preference: return "unpaired_preference";
+    case DatasetType::stepwise: return "stepwise";
+    case DatasetType::scored: return "scored";
   }
   GUERDON_CHECK(false, "unknown dataset type");
 }

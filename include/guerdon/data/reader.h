@@ -20,7 +20,7 @@ enum class OnBadRow { error, skip };
 struct ReadOptions {
   OnBadRow on_bad_row = OnBadRow::error;  ///< skip: counted, and more than 1 % skipped is an error
   size_t max_line_bytes = size_t{8} << 20;    ///< a line of JSON lines, after decompression
-  size_t max_value_bytes = size_t{64} << 20;  ///< a value of a JSON array
+  size_t max_value_bytes = size_t{64} << 20;  ///< a value of a JSON array, below 4 GiB
 };
 
 /// A row as the file has it.
