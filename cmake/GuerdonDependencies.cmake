@@ -9,3 +9,10 @@ find_package(ICU REQUIRED COMPONENTS uc i18n data)
 find_package(HDF5 REQUIRED COMPONENTS C)
 find_library(GUERDON_PCRE2 pcre2-8 REQUIRED)
 find_path(GUERDON_PCRE2_INCLUDE pcre2.h REQUIRED)
+
+# Optional parts are on when they are found; `guerdon doctor` tells which are in.
+find_package(yaml-cpp QUIET)
+option(GUERDON_WITH_YAML "Settings in YAML (yaml-cpp)" ${yaml-cpp_FOUND})
+if(GUERDON_WITH_YAML)
+  find_package(yaml-cpp REQUIRED)
+endif()

@@ -4,7 +4,9 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/settings_yaml.h"
 #include "guerdon/base/error.h"
+#include "guerdon/base/file.h"
 
 namespace guerdon {
 namespace {
@@ -296,10 +298,23 @@ void override_settings(const SettingList& list, Json& object,
   }
 }
 
+namespace {
+Json read_any(const std::string& file) {
+  if (!file.ends_with(".yaml") && !file.ends_with(".yml"))
+    return read_json(file, {.comments = true});
+#if GUERDON_WITH_YAML
+  return parse_yaml(read_file(file, JsonLimits{}.bytes), file);
+#else
+  fail_settings(file, "this build reads no YAML",
+                "write the settings as JSON, or build with libyaml-cpp-dev installed");
+#endif
+}
+}  // namespace
+
 Json read_settings(const std::string& file) {
   try {
-    Json object = read_json(file, {.comments = true});
-    if (!object.is_object()) fail_settings(file, "must be a JSON object");
+    Json object = read_any(file);
+    if (!object.is_object()) fail_settings(file, "must be an object of settings");
     return object;
   } catch (const Error& e) {
     // A settings file that does not parse is the user's configuration, not his data.

@@ -16,10 +16,11 @@ struct Ran {
   std::string out;  ///< standard output, and standard error where the arguments say 2>&1
 };
 
-/// Runs `guerdon ARGUMENTS`. The shell reads ARGUMENTS, so they may redirect.
-inline Ran run_guerdon(const std::string& arguments) {
+/// Runs `BEFORE guerdon ARGUMENTS`. The shell reads both, so that they may redirect, set variables,
+/// change the folder.
+inline Ran run_guerdon(const std::string& arguments, const std::string& before = {}) {
   Ran ran;
-  FILE* pipe = ::popen(("'" + program().string() + "' " + arguments).c_str(), "r");
+  FILE* pipe = ::popen((before + "'" + program().string() + "' " + arguments).c_str(), "r");
   if (!pipe) return {127, "popen failed"};
   std::array<char, 4096> buffer;
   for (size_t count; (count = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) {

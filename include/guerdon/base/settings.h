@@ -94,7 +94,8 @@ void apply_settings(const SettingList& list, const Json& object, const std::stri
 void override_settings(const SettingList& list, Json& object,
                        const std::vector<std::string>& arguments);
 
-/// A settings file: JSON with comments. Throws Error (Kind::settings) when it is not a JSON object.
+/// A settings file: JSON with comments, or YAML when the name ends in .yaml or .yml (where the
+/// build has it). Throws Error (Kind::settings) when it is not an object.
 Json read_settings(const std::string& file);
 
 /// All settings with their present values, nested as a file would have them.
