@@ -72,10 +72,9 @@ TEST(PackedAttention, ARowDependsOnItsOwnSequenceOnly) {
     const Tensor packed = packed_attention(c.q, c.k, c.v, segments, options);
     const std::vector<int64_t> first = range(63, 64, range(0, 63)),
                                second = range(64, 129, range(0, 63)), third = range(129, 329);
-    EXPECT_TRUE(at::allclose(packed.slice(0, 0, 64), alone(c, first, options), 0, 4e-6));
-    EXPECT_TRUE(
-        at::allclose(packed.slice(0, 64, 129), alone(c, second, options).slice(0, 63), 0, 4e-6));
-    EXPECT_TRUE(at::allclose(packed.slice(0, 129, 329), alone(c, third, options), 0, 4e-6));
+    EXPECT_TRUE(packed.slice(0, 0, 64).equal(alone(c, first, options)));
+    EXPECT_TRUE(packed.slice(0, 64, 129).equal(alone(c, second, options).slice(0, 63)));
+    EXPECT_TRUE(packed.slice(0, 129, 329).equal(alone(c, third, options)));
   }
 }
 
@@ -165,7 +164,7 @@ TEST(DecodeAttention, EqualsTheRowsOfTheFullPass) {
     }
     const Tensor step =
         decode_attention(c.q.index_select(0, index), keys, values, index + 1, options);
-    EXPECT_TRUE(at::allclose(step, full.index_select(0, index), 0, 4e-6))
+    EXPECT_TRUE(step.equal(full.index_select(0, index)))
         << (step - full.index_select(0, index)).abs().max();
   }
 }

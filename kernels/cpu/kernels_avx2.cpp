@@ -1,0 +1,46 @@
+// The bodies, compiled for AVX2 and FMA (see CMakeLists.txt).
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "kernels.h"
+
+namespace guerdon::kernels {
+namespace avx2 {
+namespace {
+
+constexpr int kColumns =
+    1;  // vectors of columns that a tile of the matrix product holds in registers
+
+#include "vector.h"
+//
+#include "attention_body.h"
+#include "rows_body.h"
+
+}  // namespace
+}  // namespace avx2
+
+const Kernels& avx2_kernels() {
+  using namespace avx2;
+  static const Kernels table{
+      .attention_forward_float = attention_forward<float>,
+      .attention_forward_double = attention_forward<double>,
+      .attention_backward_float = attention_backward<float>,
+      .attention_backward_double = attention_backward<double>,
+      .rms_norm = rms_norm,
+      .rms_norm_backward = rms_norm_backward,
+      .rope = rope,
+      .swiglu = swiglu,
+      .swiglu_backward = swiglu_backward,
+      .row_stats = row_stats,
+      .row_gradient = row_gradient,
+      .adamw = adamw,
+      .sum_of_squares = sum_of_squares,
+      .name = "avx2",
+  };
+  return table;
+}
+
+}  // namespace guerdon::kernels

@@ -1,0 +1,46 @@
+// The bodies, compiled for AVX-512 (see CMakeLists.txt).
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "kernels.h"
+
+namespace guerdon::kernels {
+namespace avx512 {
+namespace {
+
+constexpr int kColumns =
+    4;  // vectors of columns that a tile of the matrix product holds in registers
+
+#include "vector.h"
+//
+#include "attention_body.h"
+#include "rows_body.h"
+
+}  // namespace
+}  // namespace avx512
+
+const Kernels& avx512_kernels() {
+  using namespace avx512;
+  static const Kernels table{
+      .attention_forward_float = attention_forward<float>,
+      .attention_forward_double = attention_forward<double>,
+      .attention_backward_float = attention_backward<float>,
+      .attention_backward_double = attention_backward<double>,
+      .rms_norm = rms_norm,
+      .rms_norm_backward = rms_norm_backward,
+      .rope = rope,
+      .swiglu = swiglu,
+      .swiglu_backward = swiglu_backward,
+      .row_stats = row_stats,
+      .row_gradient = row_gradient,
+      .adamw = adamw,
+      .sum_of_squares = sum_of_squares,
+      .name = "avx512",
+  };
+  return table;
+}
+
+}  // namespace guerdon::kernels
