@@ -1,0 +1,66 @@
+/// Synthetic data whose true reward is known: instructions about words, imperfect demonstrations,
+/// and preference pairs drawn by Bradley-Terry from the true reward. What a reward model learns and
+/// what a policy gains can then be compared with the truth.
+///
+/// Task "words": "Reverse bado.", "Write kem in capitals.", "Repeat nol 3 times.", "Sort the
+/// letters of ...", "Give the first (last) letter of ...", "Join ... and ...". Words are 3 to 5
+/// letters, consonants and vowels in turn.
+///
+///     reward(prompt, completion) = 0.6 similarity + 0.4 [completion is the answer] - 0.2 min(1,
+///     excess) similarity = 1 - edit distance / longer length, excess = characters beyond the
+///     answer's length / that length
+///
+/// of the completion without outer white space: 1 for the answer alone, 0 for nothing, at least
+/// -0.2.
+///
+/// Demonstrations are a mixture, so that imitation leaves room: right (45 %), one wrong letter (20
+/// %), chatter before the answer (15 %), the answer twice (10 %), the word merely repeated (10 %).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace guerdon::data {
+
+/// The true reward of a completion, in [-0.2, 1]; `prompt` is the instruction (white space around
+/// it does not matter). Throws Error: Kind::settings for an unknown task, Kind::input for a prompt
+/// that is none of the task's.
+double true_reward(std::string_view prompt, std::string_view completion,
+                   std::string_view task = "words");
+
+/// The completion with true reward 1. Throws as true_reward does.
+std::string true_answer(std::string_view prompt, std::string_view task = "words");
+
+struct MakeOptions {
+  std::string task = "words";
+  uint64_t seed = 0;
+  int64_t sft = 20'000;     ///< demonstrations
+  int64_t pairs = 4'000;    ///< preference pairs
+  int64_t prompts = 4'000;  ///< instructions alone
+  int64_t eval = 400;       ///< rows of each held-out file
+  double temperature =
+      0.2;            ///< P(first is preferred) = sigmoid((reward 1 - reward 2) / temperature)
+  double flip = 0.0;  ///< share of labels that are swapped after the draw, in [0, 1]
+  bool ties = false;  ///< keep pairs of equal true reward (order by chance, "tie": true); otherwise
+                      ///< they are drawn anew
+  bool margins =
+      false;  ///< write "margin": the difference of the true rewards, chosen less rejected
+  bool conversational = false;  ///< messages in place of plain text
+};
+
+struct MadeFile {
+  std::string name;  ///< "pairs.jsonl"
+  std::string text;
+};
+
+/// All files: sft, pairs, prompts (each .jsonl and _eval.jsonl) and truth.json, which describes the
+/// task and what to expect of it (mean true reward of the demonstrations, of the chosen and the
+/// rejected, best accuracy that a judge can have on the pairs). A pure function of the options.
+/// Instructions of the held-out files never occur in the others. Throws Error (Kind::settings) for
+/// options out of range.
+std::vector<MadeFile> make_data(const MakeOptions& options);
+
+}  // namespace guerdon::data

@@ -1,0 +1,156 @@
+#include "guerdon/data/make.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "guerdon/base/json_reader.h"
+#include "support/errors.h"
+
+namespace guerdon::data {
+namespace {
+using test::refusal;
+
+std::map<std::string, std::vector<Json>> made(const MakeOptions& options) {
+  std::map<std::string, std::vector<Json>> out;
+  for (const MadeFile& file : make_data(options)) {
+    if (file.name == "truth.json") {
+      out[file.name] = {parse_json(file.text, file.name)};
+      continue;
+    }
+    std::istringstream lines(file.text);
+    for (std::string line; std::getline(lines, line);)
+      out[file.name].push_back(parse_json(line, file.name));
+  }
+  return out;
+}
+
+TEST(TrueAnswer, FollowsTheInstruction) {
+  EXPECT_EQ(true_answer("Repeat nol 3 times.\n"), "nol nol nol");
+  EXPECT_EQ(true_answer("Reverse bado."), "odab");
+  EXPECT_EQ(true_answer(" Write kem in capitals. "), "KEM");
+  EXPECT_EQ(true_answer("Sort the letters of bado."), "abdo");
+  EXPECT_EQ(true_answer("Give the first letter of bado."), "b");
+  EXPECT_EQ(true_answer("Give the last letter of bado."), "o");
+  EXPECT_EQ(true_answer("Join nol and kem."), "nolkem");
+}
+
+TEST(TrueReward, WorkedByHand) {
+  const std::string prompt = "Reverse bado.\n";  // odab
+  EXPECT_DOUBLE_EQ(true_reward(prompt, "odab"), 1.0);
+  EXPECT_DOUBLE_EQ(true_reward(prompt, " odab\n"), 1.0);
+  EXPECT_DOUBLE_EQ(true_reward(prompt, ""), 0.0);
+  EXPECT_DOUBLE_EQ(true_reward(prompt, "odaf"), 0.6 * 0.75);
+  EXPECT_DOUBLE_EQ(true_reward(prompt, "od"), 0.6 * 0.5);
+  EXPECT_DOUBLE_EQ(true_reward(prompt, "ok: odab"), 0.6 * 0.5 - 0.2);
+  EXPECT_NEAR(true_reward(prompt, std::string(100'000, 'x')), -0.2, 1e-12);
+}
+
+TEST(TrueReward, RefusesWhatItDoesNotKnow) {
+  EXPECT_EQ(refusal(Kind::input, [] { true_reward("Sing.", "la"); }),
+            "prompt \"Sing.\": is no instruction of the task \"words\"");
+  for (const char* bad : {"", "Reverse .", "Reverse Bado.", "Repeat nol 0 times.",
+                          "Repeat nol 12 times.", "Join nol.", "Repeat  times.", "Reverse a b."}) {
+    refusal(Kind::input, [&] { true_answer(bad); });
+  }
+  refusal(Kind::settings, [] { true_reward("Reverse bado.", "x", "sums"); });
+}
+
+TEST(MakeData, IsAFunctionOfItsOptions) {
+  const MakeOptions small{.sft = 50, .pairs = 50, .prompts = 50, .eval = 20};
+  const auto first = make_data(small), second = make_data(small);
+  ASSERT_EQ(first.size(), 7U);
+  for (size_t i = 0; i < first.size(); ++i) EXPECT_EQ(first[i].text, second[i].text);
+  MakeOptions other = small;
+  other.seed = 1;
+  EXPECT_NE(make_data(other)[0].text, first[0].text);
+}
+
+TEST(MakeData, HoldsOutItsEvaluationPrompts) {
+  const auto files = made({.sft = 2000, .pairs = 500, .prompts = 500, .eval = 200});
+  std::set<std::string> train, held;
+  for (const auto& [name, rows] : files) {
+    if (name == "truth.json") continue;
+    for (const Json& row : rows)
+      (name.find("_eval") == std::string::npos ? train : held)
+          .insert(row["prompt"].get<std::string>());
+  }
+  for (const std::string& prompt : held) EXPECT_FALSE(train.contains(prompt)) << prompt;
+}
+
+TEST(MakeData, DemonstrationsLeaveRoom) {
+  const auto files = made({.sft = 3000, .pairs = 0, .prompts = 0, .eval = 0});
+  ASSERT_EQ(files.size(), 2U);
+  double sum = 0, right = 0;
+  for (const Json& row : files.at("sft.jsonl")) {
+    const double reward =
+        true_reward(row["prompt"].get<std::string>(), row["completion"].get<std::string>());
+    sum += reward;
+    right += reward == 1.0;
+  }
+  EXPECT_NEAR(right / 3000, 0.46, 0.04);
+  EXPECT_NEAR(sum / 3000, files.at("truth.json")[0]["demonstrations_mean_reward"].get<double>(),
+              1e-9);
+  EXPECT_LT(sum / 3000, 0.75);
+}
+
+TEST(MakeData, PairsFollowBradleyTerry) {
+  const auto files = made({.sft = 0, .pairs = 20'000, .prompts = 0, .eval = 0, .temperature = 0.4});
+  // Among pairs whose rewards differ by d, the better one is chosen with probability sigmoid(d /
+  // T).
+  std::map<int, std::pair<double, int>> seen;  // by tenths of d: expected wins, wins; and the count
+  std::map<int, int> wins;
+  for (const Json& row : files.at("pairs.jsonl")) {
+    const double difference = row["true_chosen"].get<double>() - row["true_rejected"].get<double>();
+    EXPECT_NEAR(true_reward(row["prompt"].get<std::string>(), row["chosen"].get<std::string>()),
+                row["true_chosen"].get<double>(), 1e-12);
+    const int bin = static_cast<int>(std::abs(difference) * 10);
+    seen[bin].first += 1.0 / (1.0 + std::exp(-std::abs(difference) / 0.4));
+    seen[bin].second += 1;
+    wins[bin] += difference > 0;
+  }
+  for (const auto& [bin, expected] : seen) {
+    if (expected.second < 200) continue;
+    const double deviation = 4 * std::sqrt(0.25 * expected.second);
+    EXPECT_NEAR(wins[bin], expected.first, deviation) << "difference " << bin / 10.0;
+  }
+}
+
+TEST(MakeData, FlipsTiesMarginsAndMessages) {
+  const auto flipped =
+      made({.sft = 0, .pairs = 500, .prompts = 0, .eval = 0, .temperature = 1e-3, .flip = 1.0});
+  for (const Json& row : flipped.at("pairs.jsonl")) {
+    EXPECT_LT(row["true_chosen"].get<double>(), row["true_rejected"].get<double>());
+    EXPECT_FALSE(row.contains("margin"));
+  }
+  const auto ties = made({.sft = 0,
+                          .pairs = 2000,
+                          .prompts = 0,
+                          .eval = 0,
+                          .ties = true,
+                          .margins = true,
+                          .conversational = true});
+  int tied = 0;
+  for (const Json& row : ties.at("pairs.jsonl")) {
+    tied += row["tie"].get<bool>();
+    EXPECT_EQ(row["margin"].get<double>(),
+              row["true_chosen"].get<double>() - row["true_rejected"].get<double>());
+    EXPECT_EQ(row["prompt"][0]["role"], "user");
+    EXPECT_EQ(row["chosen"][0]["role"], "assistant");
+  }
+  EXPECT_GT(tied, 0);
+}
+
+TEST(MakeData, RefusesOptionsOutOfRange) {
+  refusal(Kind::settings, [] { make_data({.task = "sums"}); });
+  refusal(Kind::settings, [] { make_data({.sft = -1}); });
+  refusal(Kind::settings, [] { make_data({.temperature = 0}); });
+  refusal(Kind::settings, [] { make_data({.flip = 1.5}); });
+}
+
+}  // namespace
+}  // namespace guerdon::data
