@@ -79,6 +79,28 @@ TEST(Swiglu, IsItsFormulaWithItsGradients) {
                            swiglu(g.to(at::kDouble), u.to(at::kDouble)), 1e-6, 1e-6));
 }
 
+TEST(Layers, FloatGradientsAgreeWithDouble) {
+  const Tensor x = at::randn({70, 3, 20}), angle = at::randn({70, 8}),
+               gate = at::randn({70, 33}) * 4, up = at::randn({70, 33});
+  const Tensor seed = at::randn({70, 3, 20}), seed2 = at::randn({70, 33});
+  const auto run = [&](at::ScalarType type) {
+    std::vector<Tensor> in;
+    for (const Tensor& t : {x, gate, up}) in.push_back(t.to(type).detach().requires_grad_());
+    const Tensor wide = angle.to(at::kDouble);
+    const Tensor rotated = rope(in[0], wide.cos().to(at::kFloat), wide.sin().to(at::kFloat));
+    auto out = torch::autograd::grad(
+        {(rotated * seed.to(type)).sum() + (swiglu(in[1], in[2]) * seed2.to(type)).sum()}, in);
+    out.push_back(rotated.detach());
+    return out;
+  };
+  const auto found = run(at::kFloat), expected = run(at::kDouble);
+  for (size_t i = 0; i < found.size(); ++i) {
+    EXPECT_LE((found[i].to(at::kDouble) - expected[i]).norm().item<double>(),
+              1e-6 * expected[i].norm().item<double>())
+        << "output " << i;
+  }
+}
+
 TEST(Embedding, SumsTheGradientsOfEqualIds) {
   const Tensor weight = random_double({4, 3}), ids = at::tensor({1, 3, 1, 1}, at::kLong),
                seed = random_double({4, 3});

@@ -110,6 +110,55 @@ TEST(LinearTokenStats, HoldsKernelsMdTolerancesInFloat) {
   }
 }
 
+TEST(LinearTokenStats, TheKernelsGradientsAgreeWithDouble) {
+  for (const auto& transform :
+       std::vector<LogitTransform>{{}, {.scale = 0.5, .temperature = 0.7}, {.softcap = 3.0}}) {
+    const Tensor hidden = at::randn({37, 64}), weight = at::randn({4099, 64}) * 0.3,
+                 bias = at::randn({4099});
+    const Tensor tokens = at::randint(0, 4099, {37}, at::kLong), a = at::randn({37}),
+                 b = at::randn({37});
+    const auto run = [&](at::ScalarType type) {
+      std::vector<Tensor> in;
+      for (const Tensor& x : {hidden, weight, bias})
+        in.push_back(x.to(type).detach().requires_grad_());
+      const TokenStats s = linear_token_stats(in[0], in[1], in[2], tokens, transform, kAll);
+      auto out =
+          torch::autograd::grad({(s.logprob * a.to(type) + s.entropy * b.to(type)).sum()}, in);
+      for (const Tensor& x : {s.logprob, s.entropy, s.lse, s.mean_logit, s.sum_squares})
+        out.push_back(x.detach());
+      EXPECT_TRUE(
+          s.argmax.equal(token_stats(at::linear(hidden, weight, bias), tokens, {}, kAll).argmax));
+      return out;
+    };
+    const auto found = run(at::kFloat), expected = run(at::kDouble);
+    for (size_t i = 0; i < found.size(); ++i) {
+      EXPECT_LE((found[i].to(at::kDouble) - expected[i]).norm().item<double>(),
+                1e-5 * expected[i].norm().item<double>())
+          << "output " << i;
+    }
+  }
+}
+
+TEST(LinearTokenStats, ASecondBackwardPassGivesTheSame) {
+  std::vector<Tensor> in{at::randn({9, 8}).requires_grad_(), at::randn({21, 8}).requires_grad_()};
+  const Tensor loss =
+      linear_token_stats(in[0], in[1], {}, at::randint(0, 21, {9}, at::kLong)).logprob.sum();
+  const auto first = torch::autograd::grad({loss}, in, {}, true),
+             second = torch::autograd::grad({loss}, in);
+  EXPECT_TRUE(first[0].equal(second[0]) && first[1].equal(second[1]));
+}
+
+TEST(LinearTokenStats, NaNPoisonsItsOwnRowOnly) {
+  Tensor hidden = at::randn({5, 8});
+  const Tensor weight = at::randn({33, 8}), tokens = at::zeros({5}, at::kLong);
+  const Tensor clean = linear_token_stats(hidden, weight, {}, tokens).logprob;
+  hidden[2][3] = std::numeric_limits<float>::quiet_NaN();
+  const TokenStats s = linear_token_stats(hidden, weight, {}, tokens, {}, {.entropy = true});
+  EXPECT_TRUE(std::isnan(s.logprob[2].item<float>()) && std::isnan(s.entropy[2].item<float>()));
+  for (const int64_t i : {0, 1, 3, 4})
+    EXPECT_EQ(s.logprob[i].item<float>(), clean[i].item<float>());
+}
+
 TEST(TokenStats, TakesMaskedLogitsAndEmptyBatches) {
   const double inf = std::numeric_limits<double>::infinity();
   const Tensor token = at::tensor({1}, at::kLong);
