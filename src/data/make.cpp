@@ -14,18 +14,34 @@
 namespace guerdon::data {
 namespace {
 
-constexpr std::string_view kConsonants = "bdfgklmnprst", kVowels = "aeiou";
-constexpr size_t kReadCharacters =
-    256;  // of a completion; what is longer is long enough to be judged
+using Words = std::vector<std::string>;
 
-std::string_view strip(std::string_view text) {
-  constexpr std::string_view kBlank = " \t\r\n";
-  const size_t begin = text.find_first_not_of(kBlank);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kBlank) + 1 - begin);
+constexpr std::array<std::string_view, 42> kWords{
+    "cat",  "dog",   "sun",  "sea",  "bee",  "fox",  "hen",  "owl",  "pig", "cow", "ant",
+    "bat",  "elm",   "oak",  "ivy",  "sky",  "ice",  "egg",  "jam",  "nut", "pea", "rye",
+    "tea",  "yam",   "cup",  "hat",  "pen",  "key",  "map",  "net",  "bag", "box", "red",
+    "blue", "green", "pink", "gold", "grey", "rose", "plum", "lime", "corn"};
+constexpr size_t kReadWords = 64;  // of a completion; what is longer is long enough to be judged
+
+Words split(std::string_view text) {
+  Words out;
+  for (size_t at = 0; at < text.size();) {
+    const size_t begin = text.find_first_not_of(" \t\r\n", at);
+    if (begin == std::string_view::npos) break;
+    const size_t end = std::min(text.find_first_of(" \t\r\n", begin), text.size());
+    out.emplace_back(text.substr(begin, end - begin));
+    at = end;
+  }
+  return out;
 }
 
-size_t edit_distance(std::string_view a, std::string_view b) {
+std::string joined(const Words& words) {
+  std::string out;
+  for (const std::string& word : words) out += (out.empty() ? "" : " ") + word;
+  return out;
+}
+
+size_t edit_distance(const Words& a, const Words& b) {
   std::vector<size_t> row(b.size() + 1);
   for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
   for (size_t i = 1; i <= a.size(); ++i) {
@@ -43,48 +59,31 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 // ---- the instructions
 // ----------------------------------------------------------------------------
 
-/// An instruction with two places to fill; the second may be unused ("").
+/// An instruction: W stands for a word and N for a number in its pattern, and its answer is made of
+/// the words.
 struct Instruction {
-  std::string_view before, between, after;
-  std::string (*answer)(const std::string& first, const std::string& second);
-  enum class Second { none, word, count } second;
+  std::string_view pattern;
+  Words (*answer)(const Words& w, int64_t n);
 };
 
-std::string repeated(const std::string& word, const std::string& times) {
-  std::string out = word;
-  for (char n = '1'; n < times[0]; ++n) out += " " + word;
-  return out;
-}
-
 const std::array kInstructions{
-    Instruction{"Repeat ", " ", " times.", repeated, Instruction::Second::count},
-    Instruction{
-        "Reverse ", "", ".",
-        [](const std::string& w, const std::string&) { return std::string(w.rbegin(), w.rend()); },
-        Instruction::Second::none},
-    Instruction{"Write ", "", " in capitals.",
-                [](const std::string& w, const std::string&) {
-                  std::string out = w;
-                  for (char& c : out) c = static_cast<char>(c - 'a' + 'A');
-                  return out;
-                },
-                Instruction::Second::none},
-    Instruction{"Sort the letters of ", "", ".",
-                [](const std::string& w, const std::string&) {
-                  std::string out = w;
-                  std::sort(out.begin(), out.end());
-                  return out;
-                },
-                Instruction::Second::none},
-    Instruction{"Give the first letter of ", "", ".",
-                [](const std::string& w, const std::string&) { return w.substr(0, 1); },
-                Instruction::Second::none},
-    Instruction{"Give the last letter of ", "", ".",
-                [](const std::string& w, const std::string&) { return w.substr(w.size() - 1); },
-                Instruction::Second::none},
-    Instruction{"Join ", " and ", ".",
-                [](const std::string& w, const std::string& v) { return w + v; },
-                Instruction::Second::word},
+    Instruction{"Repeat W N times",
+                [](const Words& w, int64_t n) { return Words(static_cast<size_t>(n), w[0]); }},
+    Instruction{"Reverse W W W",
+                [](const Words& w, int64_t) {
+                  return Words{w[2], w[1], w[0]};
+                }},
+    Instruction{"First of W W W", [](const Words& w, int64_t) { return Words{w[0]}; }},
+    Instruction{"Last of W W W", [](const Words& w, int64_t) { return Words{w[2]}; }},
+    Instruction{"Swap W and W",
+                [](const Words& w, int64_t) {
+                  return Words{w[1], "and", w[0]};
+                }},
+    Instruction{"Double W W",
+                [](const Words& w, int64_t) {
+                  return Words{w[0], w[0], w[1], w[1]};
+                }},
+    Instruction{"Join W and W and W", [](const Words& w, int64_t) { return w; }},
 };
 
 bool is_word(std::string_view text) {
@@ -93,30 +92,35 @@ bool is_word(std::string_view text) {
 }
 
 struct Question {
-  std::string prompt, first, answer;
+  std::string prompt;  ///< "Reverse cat dog sun:"
+  Words words, answer;
 };
 
 /// The question that a prompt asks; nullopt when it is none of the task's.
 std::optional<Question> parse(std::string_view prompt) {
-  const std::string_view text = strip(prompt);
+  Words given = split(prompt);
+  if (given.empty() || !given.back().ends_with(':')) return std::nullopt;
+  Question question{joined(given), {}, {}};
+  given.back().pop_back();
   for (const Instruction& form : kInstructions) {
-    if (!text.starts_with(form.before) || !text.ends_with(form.after)) continue;
-    if (text.size() < form.before.size() + form.after.size()) continue;
-    std::string_view filled = text.substr(form.before.size());
-    filled.remove_suffix(form.after.size());
-    std::string first(filled), second;
-    if (form.second != Instruction::Second::none) {
-      const size_t cut = filled.find(form.between);
-      if (cut == std::string_view::npos) continue;
-      first = filled.substr(0, cut);
-      second = filled.substr(cut + form.between.size());
-      const bool fits = form.second == Instruction::Second::word
-                            ? is_word(second)
-                            : second.size() == 1 && second[0] >= '1' && second[0] <= '9';
-      if (!fits) continue;
+    const Words pattern = split(form.pattern);
+    int64_t number = 0;
+    question.words.clear();
+    bool fits = pattern.size() == given.size();
+    for (size_t i = 0; fits && i < pattern.size(); ++i) {
+      if (pattern[i] == "W") {
+        fits = is_word(given[i]);
+        question.words.push_back(given[i]);
+      } else if (pattern[i] == "N") {
+        fits = given[i].size() == 1 && given[i][0] >= '1' && given[i][0] <= '9';
+        number = given[i][0] - '0';
+      } else {
+        fits = pattern[i] == given[i];
+      }
     }
-    if (!is_word(first)) continue;
-    return Question{std::string(text), first, form.answer(first, second)};
+    if (!fits) continue;
+    question.answer = form.answer(question.words, number);
+    return question;
   }
   return std::nullopt;
 }
@@ -128,55 +132,53 @@ Question question(std::string_view prompt, std::string_view task) {
   return *found;
 }
 
-std::string word(Random& random) {
-  const uint64_t length = 3 + random.next_below(3);
-  const bool vowel_first = random.next_below(2) == 0;
-  std::string out;
-  for (uint64_t i = 0; i < length; ++i) {
-    const std::string_view letters = (i % 2 == 0) == vowel_first ? kVowels : kConsonants;
-    out.push_back(letters[random.next_below(letters.size())]);
-  }
-  return out;
+std::string any_word(Random& random) {
+  return std::string(kWords[random.next_below(kWords.size())]);
 }
 
 std::string instruction(Random& random) {
   const Instruction& form = kInstructions[random.next_below(kInstructions.size())];
-  std::string out = std::string(form.before) + word(random);
-  if (form.second == Instruction::Second::word) out += std::string(form.between) + word(random);
-  if (form.second == Instruction::Second::count) {
-    out += std::string(form.between) + (random.next_below(2) == 0 ? "2" : "3");
+  Words out;
+  for (const std::string& part : split(form.pattern)) {
+    if (part == "N") {
+      out.emplace_back(random.next_below(2) == 0 ? "2" : "3");
+      continue;
+    }
+    std::string word = part == "W" ? any_word(random) : part;
+    while (part == "W" && std::find(out.begin(), out.end(), word) != out.end())
+      word = any_word(random);
+    out.push_back(word);
   }
-  return out + std::string(form.after);
+  return joined(out) + ":";
 }
 
 /// A completion as the demonstrators write them.
-std::string attempt(const Question& q, Random& random) {
+Words attempt(const Question& q, Random& random) {
   const double u = random.next_uniform();
-  if (u < 0.45) return q.answer;
+  Words out = q.answer;
+  if (u < 0.45) return out;
   if (u < 0.65) {
-    std::string wrong = q.answer;
-    const std::string letters = std::string(kConsonants) + std::string(kVowels);
-    char& letter = wrong[random.next_below(wrong.size())];
-    const char before = letter;
-    while (letter == before) letter = letters[random.next_below(letters.size())];
-    return wrong;
+    std::string& word = out[random.next_below(out.size())];
+    const std::string right = word;
+    while (word == right) word = any_word(random);
+  } else if (u < 0.80) {
+    out.insert(out.begin(), {"sure", "here", "is"});
+  } else if (u < 0.90) {
+    out.insert(out.end(), q.answer.begin(), q.answer.end());
+  } else {
+    out = q.words;
   }
-  if (u < 0.80) return "ok: " + q.answer;
-  if (u < 0.90) return q.answer + " " + q.answer;
-  return q.first;
+  return out;
 }
 
-double reward(const Question& q, std::string_view completion) {
-  const std::string_view given = strip(completion);
+double reward(const Question& q, Words given) {
   if (given.empty()) return 0.0;
-  const std::string_view read = given.substr(0, kReadCharacters);
-  const double longer = static_cast<double>(std::max(read.size(), q.answer.size()));
-  const double similarity = 1.0 - static_cast<double>(edit_distance(read, q.answer)) / longer;
   const double exact = given == q.answer ? 1.0 : 0.0;
-  const double excess = given.size() > q.answer.size()
-                            ? static_cast<double>(given.size() - q.answer.size()) /
-                                  static_cast<double>(q.answer.size())
-                            : 0.0;
+  const double right = static_cast<double>(q.answer.size());
+  const double excess = std::max(0.0, static_cast<double>(given.size()) - right) / right;
+  given.resize(std::min(given.size(), kReadWords));
+  const double longer = std::max(static_cast<double>(given.size()), right);
+  const double similarity = 1.0 - static_cast<double>(edit_distance(given, q.answer)) / longer;
   return 0.6 * similarity + 0.4 * exact - 0.2 * std::min(1.0, excess);
 }
 
@@ -210,7 +212,7 @@ class Maker {
 
   std::string demonstrations(int64_t rows, Stream stream, bool eval) {
     return lines(rows, stream, eval, [&](const Question& q, Random& random) {
-      const std::string completion = attempt(q, random);
+      const Words completion = attempt(q, random);
       demonstrated.add(reward(q, completion));
       return Json{{"prompt", prompt(q)}, {"completion", answer(completion)}};
     });
@@ -218,7 +220,7 @@ class Maker {
 
   std::string pairs(int64_t rows, Stream stream, bool eval) {
     return lines(rows, stream, eval, [&](const Question& q, Random& random) {
-      std::string a, b;
+      Words a, b;
       double reward_a = 0, reward_b = 0;
       do {
         a = attempt(q, random), b = attempt(q, random);
@@ -245,7 +247,7 @@ class Maker {
 
   std::string prompts(int64_t rows, Stream stream, bool eval) {
     return lines(rows, stream, eval, [&](const Question& q, Random&) {
-      return Json{{"prompt", prompt(q)}, {"answer", q.answer}};
+      return Json{{"prompt", prompt(q)}, {"answer", joined(q.answer)}};
     });
   }
 
@@ -265,13 +267,15 @@ class Maker {
     return out;
   }
 
+  // Plain completions begin with the space that divides them from their prompt, so that each word
+  // is the same token everywhere.
   Json prompt(const Question& q) const {
-    if (!options_.conversational) return q.prompt + "\n";
+    if (!options_.conversational) return q.prompt;
     return Json::array({{{"role", "user"}, {"content", q.prompt}}});
   }
-  Json answer(const std::string& text) const {
-    if (!options_.conversational) return text;
-    return Json::array({{{"role", "assistant"}, {"content", text}}});
+  Json answer(const Words& words) const {
+    if (!options_.conversational) return " " + joined(words);
+    return Json::array({{{"role", "assistant"}, {"content", joined(words)}}});
   }
 
   const MakeOptions& options_;
@@ -295,11 +299,11 @@ void check(const MakeOptions& o) {
 }  // namespace
 
 double true_reward(std::string_view prompt, std::string_view completion, std::string_view task) {
-  return reward(question(prompt, task), completion);
+  return reward(question(prompt, task), split(completion));
 }
 
 std::string true_answer(std::string_view prompt, std::string_view task) {
-  return question(prompt, task).answer;
+  return joined(question(prompt, task).answer);
 }
 
 std::vector<MadeFile> make_data(const MakeOptions& options) {

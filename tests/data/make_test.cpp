@@ -30,34 +30,37 @@ std::map<std::string, std::vector<Json>> made(const MakeOptions& options) {
 }
 
 TEST(TrueAnswer, FollowsTheInstruction) {
-  EXPECT_EQ(true_answer("Repeat nol 3 times.\n"), "nol nol nol");
-  EXPECT_EQ(true_answer("Reverse bado."), "odab");
-  EXPECT_EQ(true_answer(" Write kem in capitals. "), "KEM");
-  EXPECT_EQ(true_answer("Sort the letters of bado."), "abdo");
-  EXPECT_EQ(true_answer("Give the first letter of bado."), "b");
-  EXPECT_EQ(true_answer("Give the last letter of bado."), "o");
-  EXPECT_EQ(true_answer("Join nol and kem."), "nolkem");
+  EXPECT_EQ(true_answer("Repeat cat 3 times:"), "cat cat cat");
+  EXPECT_EQ(true_answer(" Reverse cat dog sun:\n"), "sun dog cat");
+  EXPECT_EQ(true_answer("First of cat dog sun:"), "cat");
+  EXPECT_EQ(true_answer("Last of cat dog sun:"), "sun");
+  EXPECT_EQ(true_answer("Swap cat and dog:"), "dog and cat");
+  EXPECT_EQ(true_answer("Double cat dog:"), "cat cat dog dog");
+  EXPECT_EQ(true_answer("Join cat and dog and sun:"), "cat dog sun");
 }
 
 TEST(TrueReward, WorkedByHand) {
-  const std::string prompt = "Reverse bado.\n";  // odab
-  EXPECT_DOUBLE_EQ(true_reward(prompt, "odab"), 1.0);
-  EXPECT_DOUBLE_EQ(true_reward(prompt, " odab\n"), 1.0);
+  const std::string prompt = "Reverse cat dog sun:";  // sun dog cat
+  EXPECT_DOUBLE_EQ(true_reward(prompt, "sun dog cat"), 1.0);
+  EXPECT_DOUBLE_EQ(true_reward(prompt, " sun  dog\tcat\n"), 1.0);
   EXPECT_DOUBLE_EQ(true_reward(prompt, ""), 0.0);
-  EXPECT_DOUBLE_EQ(true_reward(prompt, "odaf"), 0.6 * 0.75);
-  EXPECT_DOUBLE_EQ(true_reward(prompt, "od"), 0.6 * 0.5);
-  EXPECT_DOUBLE_EQ(true_reward(prompt, "ok: odab"), 0.6 * 0.5 - 0.2);
-  EXPECT_NEAR(true_reward(prompt, std::string(100'000, 'x')), -0.2, 1e-12);
+  EXPECT_DOUBLE_EQ(true_reward(prompt, " sun dog owl"), 0.6 * 2 / 3);
+  EXPECT_NEAR(true_reward(prompt, "sun"), 0.6 / 3, 1e-12);
+  EXPECT_NEAR(true_reward(prompt, "sure here is sun dog cat"), 0.6 * 0.5 - 0.2, 1e-12);
+  std::string endless;
+  for (int i = 0; i < 100'000; ++i) endless += "x ";
+  EXPECT_NEAR(true_reward(prompt, endless), -0.2, 1e-12);
 }
 
 TEST(TrueReward, RefusesWhatItDoesNotKnow) {
   EXPECT_EQ(refusal(Kind::input, [] { true_reward("Sing.", "la"); }),
             "prompt \"Sing.\": is no instruction of the task \"words\"");
-  for (const char* bad : {"", "Reverse .", "Reverse Bado.", "Repeat nol 0 times.",
-                          "Repeat nol 12 times.", "Join nol.", "Repeat  times.", "Reverse a b."}) {
+  for (const char* bad :
+       {"", ":", "Reverse cat dog sun", "Reverse Cat dog sun:", "Repeat cat 0 times:",
+        "Repeat cat 12 times:", "Swap cat dog:", "Join cat and dog:", "Reverse cat dog:"}) {
     refusal(Kind::input, [&] { true_answer(bad); });
   }
-  refusal(Kind::settings, [] { true_reward("Reverse bado.", "x", "sums"); });
+  refusal(Kind::settings, [] { true_reward("Double cat dog:", "x", "sums"); });
 }
 
 TEST(MakeData, IsAFunctionOfItsOptions) {
@@ -92,7 +95,8 @@ TEST(MakeData, DemonstrationsLeaveRoom) {
     sum += reward;
     right += reward == 1.0;
   }
-  EXPECT_NEAR(right / 3000, 0.46, 0.04);
+  // A seventh of the instructions is "Join", where merely repeating the words is right.
+  EXPECT_NEAR(right / 3000, 0.45 + 0.10 / 7, 0.04);
   EXPECT_NEAR(sum / 3000, files.at("truth.json")[0]["demonstrations_mean_reward"].get<double>(),
               1e-9);
   EXPECT_LT(sum / 3000, 0.75);

@@ -94,7 +94,6 @@ class Encoder {
   std::vector<int64_t> plain_ids(const std::string& text) const;
   std::string with_eos(const std::string& text) const;
   EncodedSequence whole(const Text& text, const Fields& fields) const;
-  EncodedSequence joined(const Example& example, size_t response, std::string* text) const;
   void mark_assistant(EncodedSequence& sequence, const Conversation& conversation,
                       const Fields& fields) const;
   void mark_roles(EncodedSequence& sequence, const Conversation& conversation,

@@ -2,19 +2,20 @@
 /// and preference pairs drawn by Bradley-Terry from the true reward. What a reward model learns and
 /// what a policy gains can then be compared with the truth.
 ///
-/// Task "words": "Reverse bado.", "Write kem in capitals.", "Repeat nol 3 times.", "Sort the
-/// letters of ...", "Give the first (last) letter of ...", "Join ... and ...". Words are 3 to 5
-/// letters, consonants and vowels in turn.
+/// Task "words", over 42 short words: "Reverse cat dog sun:", "Repeat cat 3 times:", "First of
+/// ...", "Last of ...", "Swap cat and dog:", "Double cat dog:", "Join cat and dog and sun:". The
+/// answer to the first is " sun dog cat".
 ///
 ///     reward(prompt, completion) = 0.6 similarity + 0.4 [completion is the answer] - 0.2 min(1,
-///     excess) similarity = 1 - edit distance / longer length, excess = characters beyond the
-///     answer's length / that length
+///     excess) similarity = 1 - edit distance / longer length, excess = words beyond the answer's /
+///     words of the answer
 ///
-/// of the completion without outer white space: 1 for the answer alone, 0 for nothing, at least
+/// over words, whatever white space is around them: 1 for the answer alone, 0 for nothing, at least
 /// -0.2.
 ///
-/// Demonstrations are a mixture, so that imitation leaves room: right (45 %), one wrong letter (20
-/// %), chatter before the answer (15 %), the answer twice (10 %), the word merely repeated (10 %).
+/// Demonstrations are a mixture, so that imitation leaves room: right (45 %), one wrong word (20
+/// %), "sure here is" before the answer (15 %), the answer twice (10 %), the words merely repeated
+/// (10 %). A decoder of a million parameters learns to imitate it in some 300 steps of 64 rows.
 #pragma once
 
 #include <cstdint>
