@@ -666,6 +666,58 @@ std::vector<Example> unpair(const Example& pair) {
   return out;
 }
 
+Json row_json(const Example& example, DatasetType type) {
+  const auto json = [](const Text& text) {
+    return is_conversational(text) ? conversation_json(std::get<Conversation>(text))
+                                   : Json(std::get<std::string>(text));
+  };
+  const auto response = [&](size_t i) -> const Response& {
+    GUERDON_CHECK(i < example.responses.size(), "row_json: ", name_of(type),
+                  " needs more responses");
+    return example.responses[i];
+  };
+  Json row = Json::object();
+  const bool tokenised = !example.responses.empty() && response(0).fields.has("ids");
+  if (tokenised) {
+    const bool pair = type == DatasetType::preference;
+    row[pair ? "chosen_ids" : "input_ids"] = response(0).fields.json().at("ids");
+    if (pair) row["rejected_ids"] = response(1).fields.json().at("ids");
+    if (response(0).fields.has("labels")) row["labels"] = response(0).fields.json().at("labels");
+  } else {
+    switch (type) {
+      case DatasetType::language_modeling:
+        row[is_conversational(response(0).text) ? "messages" : "text"] = json(response(0).text);
+        break;
+      case DatasetType::prompt_only: row["prompt"] = json(example.prompt); break;
+      case DatasetType::prompt_completion:
+        row = {{"prompt", json(example.prompt)}, {"completion", json(response(0).text)}};
+        break;
+      case DatasetType::preference:
+        row = {{"prompt", json(example.prompt)},
+               {"chosen", json(response(0).text)},
+               {"rejected", json(response(1).text)}};
+        break;
+      case DatasetType::unpaired_preference:
+        row = {{"prompt", json(example.prompt)},
+               {"completion", json(response(0).text)},
+               {"label", response(0).fields.boolean("label")}};
+        break;
+      case DatasetType::stepwise:
+        row = {{"prompt", json(example.prompt)},
+               {"completions", response(0).fields.json().at("steps")},
+               {"labels", response(0).fields.json().at("labels")}};
+        break;
+      case DatasetType::scored:
+        row = {{"text", json(response(0).text)}, {"label", response(0).fields.json().at("label")}};
+        break;
+    }
+  }
+  for (const auto& [name, value] : example.fields.json().items()) {
+    if (!row.contains(name)) row[name] = value;
+  }
+  return row;
+}
+
 Example as_prompt(const Example& example) {
   Example out{example.id, example.prompt, {}, example.fields};
   const bool whole = is_empty(example.prompt) && example.responses.size() == 1 &&

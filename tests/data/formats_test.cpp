@@ -303,6 +303,29 @@ TEST(AsPrompt, CutsTheLastAnswerOfAConversation) {
   EXPECT_EQ(plain(as_prompt(read(R"({"prompt":"p","chosen":"a","rejected":"b"})")).prompt), "p");
 }
 
+TEST(RowJson, ReadsBackAsTheSameExample) {
+  for (const char* text :
+       {R"({"text":"a","k":1})",
+        R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]})",
+        R"({"prompt":"a","k":"v"})", R"({"prompt":"a","completion":"b"})",
+        R"({"prompt":"a","chosen":"b","rejected":"c","margin":0.5})",
+        R"({"prompt":"a","completion":"b","label":true})",
+        R"({"prompt":"a","completions":["b","c"],"labels":[true,false]})",
+        R"({"text":"a","label":[1.5]})", R"({"chosen_ids":[1],"rejected_ids":[2]})",
+        R"({"input_ids":[1,2],"labels":[-100,2]})"}) {
+    RowFormat format;
+    const Example example = format.read(row_of(text)).value();
+    EXPECT_EQ(row_json(example, format.type()), Json::parse(text)) << text;
+  }
+  RowFormat format;
+  const Example pair =
+      format.read(row_of(R"({"instruction":"i","chosen":"c","rejected":"r"})")).value();
+  EXPECT_EQ(
+      row_json(pair, format.type()).dump(),
+      R"({"prompt":[{"role":"user","content":"i"}],"chosen":[{"role":"assistant","content":"c"}],)"
+      R"("rejected":[{"role":"assistant","content":"r"}]})");
+}
+
 TEST(Example, IdIsGivenOrAHashOfTheRow) {
   EXPECT_EQ(read(R"({"id":7,"text":"a"})").id, "7");
   EXPECT_EQ(read(R"({"text":"a"})").id.size(), 16U);

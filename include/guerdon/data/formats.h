@@ -98,6 +98,11 @@ void extract_prompt(Text& chosen, Text& rejected, Text& prompt);
 /// with "/chosen" and "/rejected".
 std::vector<Example> unpair(const Example& pair);
 
+/// An example as a row of TRL's own columns: prompt, completion, chosen, rejected, label, messages,
+/// text, ...; then its other columns. An id that was given is among those. Throws Error (Kind::bug)
+/// when the example does not fit the type.
+Json row_json(const Example& example, DatasetType type);
+
 /// The prompt of any example, for those who generate: what stands before the last answer of a
 /// language modelling conversation; its own prompt otherwise. Responses are dropped, fields are
 /// kept.
