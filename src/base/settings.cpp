@@ -99,7 +99,8 @@ std::string read_string(const Json& j, const Allowed& a, const std::string& wher
   return value;
 }
 
-void set(const Setting& s, const Json& j, const std::string& where) {
+void set(const Setting& s, const Json& j, const std::string& where, const std::string& prefix) {
+  const std::string path = prefix + s.path;
   const auto optional = [&](auto* target, auto read) {
     if (j.is_null()) {
       target->reset();
@@ -109,34 +110,34 @@ void set(const Setting& s, const Json& j, const std::string& where) {
   };
   std::visit(
       Overloaded{
-          [&](bool* v) { *v = read_bool(j, where, s.path); },
-          [&](int64_t* v) { *v = read_integer(j, s.allowed, where, s.path); },
-          [&](double* v) { *v = read_number(j, s.allowed, where, s.path); },
-          [&](std::string* v) { *v = read_string(j, s.allowed, where, s.path); },
-          [&](std::optional<bool>* v) { optional(v, [&] { return read_bool(j, where, s.path); }); },
+          [&](bool* v) { *v = read_bool(j, where, path); },
+          [&](int64_t* v) { *v = read_integer(j, s.allowed, where, path); },
+          [&](double* v) { *v = read_number(j, s.allowed, where, path); },
+          [&](std::string* v) { *v = read_string(j, s.allowed, where, path); },
+          [&](std::optional<bool>* v) { optional(v, [&] { return read_bool(j, where, path); }); },
           [&](std::optional<int64_t>* v) {
-            optional(v, [&] { return read_integer(j, s.allowed, where, s.path); });
+            optional(v, [&] { return read_integer(j, s.allowed, where, path); });
           },
           [&](std::optional<double>* v) {
-            optional(v, [&] { return read_number(j, s.allowed, where, s.path); });
+            optional(v, [&] { return read_number(j, s.allowed, where, path); });
           },
           [&](std::optional<std::string>* v) {
-            optional(v, [&] { return read_string(j, s.allowed, where, s.path); });
+            optional(v, [&] { return read_string(j, s.allowed, where, path); });
           },
           [&](std::vector<std::string>* v) {
             // One string stands for a list of one, as in TRL.
             const Json list = j.is_string() ? Json::array({j}) : j;
             if (!list.is_array())
-              refuse(where, s.path, "must be a string or a list of strings, got " + shown(j));
+              refuse(where, path, "must be a string or a list of strings, got " + shown(j));
             v->clear();
-            for (const Json& item : list) v->push_back(read_string(item, s.allowed, where, s.path));
+            for (const Json& item : list) v->push_back(read_string(item, s.allowed, where, path));
           },
           [&](std::vector<double>* v) {
             const Json list = j.is_number() ? Json::array({j}) : j;
             if (!list.is_array())
-              refuse(where, s.path, "must be a number or a list of numbers, got " + shown(j));
+              refuse(where, path, "must be a number or a list of numbers, got " + shown(j));
             v->clear();
-            for (const Json& item : list) v->push_back(read_number(item, s.allowed, where, s.path));
+            for (const Json& item : list) v->push_back(read_number(item, s.allowed, where, path));
           },
           [&](JsonSetting* v) { v->text = j.is_null() ? "" : j.dump(); },
       },
@@ -185,23 +186,24 @@ std::vector<std::string> names(const SettingList& list) {
   return out;
 }
 
+// `group` is the part of the path that the list knows, `prefix` the part before the list.
 void apply(const SettingList& list, const Json& object, const std::string& where,
-           const std::string& prefix) {
+           const std::string& prefix, const std::string& group) {
   for (const auto& [key, value] : object.items()) {
-    const std::string path = prefix + key;
+    const std::string path = group + key;
     if (const Setting* setting = list.find(path)) {
-      set(*setting, value, where);
+      set(*setting, value, where, prefix);
       continue;
     }
     const bool is_group = std::any_of(list.all().begin(), list.all().end(), [&](const Setting& s) {
       return s.path.starts_with(path + ".");
     });
     if (is_group && value.is_object()) {
-      apply(list, value, where, path + ".");
+      apply(list, value, where, prefix, path + ".");
     } else if (is_group) {
-      refuse(where, path, "must be an object, got " + shown(value));
+      refuse(where, prefix + path, "must be an object, got " + shown(value));
     } else {
-      refuse(where, path, "no such setting" + did_you_mean(path, names(list)));
+      refuse(where, prefix + path, "no such setting" + did_you_mean(path, names(list)));
     }
   }
 }
@@ -252,9 +254,10 @@ const Setting* SettingList::find(std::string_view path) const {
   return nullptr;
 }
 
-void apply_settings(const SettingList& list, const Json& object, const std::string& where) {
+void apply_settings(const SettingList& list, const Json& object, const std::string& where,
+                    const std::string& prefix) {
   if (!object.is_object()) fail_settings(where, "must be a JSON object");
-  apply(list, object, where, "");
+  apply(list, object, where, prefix, "");
 }
 
 void override_settings(const SettingList& list, Json& object,

@@ -86,7 +86,10 @@ SettingList settings_of(Settings& settings) {
 /// Sets what the JSON object names. An unknown key, a wrong type or a value outside its range is an
 /// Error (Kind::settings): "WHERE: key lora.rr: no such setting (did you mean "lora.r"?)". A null
 /// leaves an optional empty, and is refused elsewhere.
-void apply_settings(const SettingList& list, const Json& object, const std::string& where);
+///
+/// `prefix` stands before every key in errors: "reward.of[0]." for an object inside the settings.
+void apply_settings(const SettingList& list, const Json& object, const std::string& where,
+                    const std::string& prefix = {});
 
 /// `key=value` arguments put into the JSON object at their dotted path ("reward.of[0].weight=0.5").
 /// The value is read as JSON where the setting is not a string and it parses; otherwise it is the

@@ -15,6 +15,9 @@ namespace guerdon {
 
 enum class Finish { stop, length, aborted };
 
+/// "stop", "length" or "aborted": what `finish_reason` says.
+std::string name_of(Finish finish);
+
 /// Tokens [begin, end) of Rollout::tokens, and whether the policy wrote them (a tool, otherwise).
 struct Turn {
   int64_t begin, end;
@@ -34,4 +37,19 @@ struct Rollout {
   Finish finish = Finish::stop;
 };
 
+namespace generate {
+
+/// Where each group begins, [groups + 1]: rollouts of one group stand together.
+std::vector<int64_t> group_offsets(std::span<const Rollout> rollouts);
+
+struct PackRollouts {
+  bool mask_truncated = false;  ///< rollouts that ended for length have no targets (they stay rows)
+};
+
+/// Rollouts as one batch: each prompt once, before its rollouts. Targets are the tokens that the
+/// policy wrote; their column "sampling" holds the recorded log-probs. A rollout without tokens is
+/// a row without targets.
+Batch pack(std::span<const Rollout> rollouts, const PackRollouts& options = {});
+
+}  // namespace generate
 }  // namespace guerdon

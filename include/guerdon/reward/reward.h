@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -32,8 +33,10 @@ struct Scores {
   Tensor components, deviation;    ///< [N, K], [N, K]; optional
   Tensor per_token;  ///< optional: the rollouts' tokens end to end (process and step rewards)
   Tensor weight;     ///< optional [N]: scales the advantage; 0 = left out of update and statistics
-  std::vector<std::string> notes;  ///< optional: critique, rationale
+  std::vector<std::string> notes;  ///< optional [N]: critique, rationale, why it failed
   int64_t version = 0;             ///< of a changing judge; advantages never mix versions
+  std::vector<double> weights;     ///< optional [K]: `total` is the sum of weights x components
+  std::map<std::string, double> counts;  ///< to be logged: "judge/errors", "judge/timeouts"
 };
 
 /// What a reward may learn from after a step.

@@ -1,0 +1,70 @@
+/// Rewards made of rewards.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "guerdon/reward/registry.h"
+
+namespace guerdon {
+
+/// How the weighted scores of several rewards become one. A child without an opinion is skipped;
+/// where none has one, neither has the whole. A child that failed makes the whole fail, for that
+/// row. Children of weight 0 are scored and logged only.
+enum class Combination { sum, mean, product, min, max };
+
+/// sum, mean (divided by the weights), product, min or max of weight x score.
+class Combined final : public Reward {
+ public:
+  Combined(Combination how, std::vector<RewardChild> children);
+  Scores score(const RewardBatch& batch) override;
+  void parts(Parts& parts) override;
+  void update(const Feedback& feedback) override;
+
+ private:
+  Combination how_;
+  std::vector<RewardChild> children_;
+};
+
+/// The second reward where the first is at least `threshold`, `otherwise` elsewhere.
+class Gate final : public Reward {
+ public:
+  struct Options {
+    double threshold = 0.5;
+    double otherwise = 0.0;
+  };
+  Gate(const Options& options, std::vector<RewardChild> children);
+  Scores score(const RewardBatch& batch) override;
+  void parts(Parts& parts) override;
+  void update(const Feedback& feedback) override;
+
+ private:
+  Options options_;
+  std::vector<RewardChild> children_;
+};
+
+void describe(SettingList& field, Gate::Options& options);
+
+/// Shorter is better when right, longer is better when wrong (Yeo et al. 2025, arXiv:2502.03373): a
+/// half cosine over the number of tokens, from max_correct to min_correct where the child's score
+/// is at least 0.5, else from min_wrong to max_wrong.
+class CosineScaled final : public Reward {
+ public:
+  struct Options {
+    double min_correct = 0.5, max_correct = 1.0;
+    double min_wrong = -1.0, max_wrong = -0.5;
+    int64_t max_length = 1000;
+  };
+  CosineScaled(const Options& options, std::vector<RewardChild> children);
+  Scores score(const RewardBatch& batch) override;
+  void parts(Parts& parts) override;
+  void update(const Feedback& feedback) override;
+
+ private:
+  Options options_;
+  std::vector<RewardChild> children_;
+};
+
+void describe(SettingList& field, CosineScaled::Options& options);
+
+}  // namespace guerdon

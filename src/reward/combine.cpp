@@ -1,0 +1,200 @@
+#include "guerdon/reward/combine.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "guerdon/base/error.h"
+#include "guerdon/rules/format.h"
+
+namespace guerdon {
+namespace {
+
+constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
+
+// The children's scores, and a result that holds their columns, notes and counts.
+struct Gathered {
+  std::vector<Scores> children;
+  Scores result;
+};
+
+Gathered gather(std::vector<RewardChild>& children, const RewardBatch& batch) {
+  Gathered g;
+  const auto n = static_cast<int64_t>(batch.rollouts.size());
+  std::vector<Tensor> columns;
+  for (RewardChild& child : children) {
+    Scores s = child.reward->score(batch);
+    g.result.names.push_back(child.name);
+    columns.push_back(s.total);
+    for (size_t k = 0; k < s.names.size(); ++k) {
+      g.result.names.push_back(child.name + "/" + s.names[k]);
+      columns.push_back(s.components.select(1, static_cast<int64_t>(k)));
+    }
+    for (const auto& [name, count] : s.counts) g.result.counts[name] += count;
+    if (!s.notes.empty()) {
+      g.result.notes.resize(static_cast<size_t>(n));
+      for (size_t i = 0; i < s.notes.size(); ++i) {
+        std::string& note = g.result.notes[i];
+        if (!s.notes[i].empty())
+          note += (note.empty() ? "" : "\n") + child.name + ": " + s.notes[i];
+      }
+    }
+    if (s.weight.defined() && child.weight != 0.0) {
+      g.result.weight = g.result.weight.defined() ? g.result.weight * s.weight : s.weight;
+    }
+    if (s.per_token.defined() && child.weight != 0.0) {
+      const Tensor part = s.per_token * child.weight;
+      g.result.per_token = g.result.per_token.defined() ? g.result.per_token + part : part;
+    }
+    g.result.version = std::max(g.result.version, s.version);
+    g.children.push_back(std::move(s));
+  }
+  g.result.components = at::stack(columns, 1);
+  g.result.total = at::full({n}, kNone, at::kFloat);
+  g.result.verdicts.assign(static_cast<size_t>(n), Verdict::no_opinion);
+  return g;
+}
+
+Verdict verdict(const Scores& s, size_t i) {
+  return s.verdicts.empty() ? Verdict::scored : s.verdicts[i];
+}
+
+double number(const Scores& s, size_t i) { return s.total.data_ptr<float>()[i]; }
+
+void set(Scores& result, size_t i, double total) {
+  result.total.data_ptr<float>()[i] = static_cast<float>(total);
+  result.verdicts[i] = Verdict::scored;
+}
+
+double combined(Combination how, double so_far, double x) {
+  switch (how) {
+    case Combination::sum:
+    case Combination::mean: return so_far + x;
+    case Combination::product: return so_far * x;
+    case Combination::min: return std::min(so_far, x);
+    case Combination::max: return std::max(so_far, x);
+  }
+  return so_far;
+}
+
+void parts_of(std::vector<RewardChild>& children, Parts& parts) {
+  for (RewardChild& child : children) parts.nested(child.name, *child.reward);
+}
+
+void update_all(std::vector<RewardChild>& children, const Feedback& feedback) {
+  for (RewardChild& child : children) child.reward->update(feedback);
+}
+
+}  // namespace
+
+Combined::Combined(Combination how, std::vector<RewardChild> children)
+    : how_(how), children_(std::move(children)) {}
+
+Scores Combined::score(const RewardBatch& batch) {
+  Gathered g = gather(children_, batch);
+  for (size_t i = 0; i < batch.rollouts.size(); ++i) {
+    double total = 0, weights = 0;
+    bool any = false;
+    Verdict failure = Verdict::scored;
+    for (size_t k = 0; k < children_.size(); ++k) {
+      const double weight = children_[k].weight;
+      const Verdict v = verdict(g.children[k], i);
+      if (weight == 0.0 || v == Verdict::no_opinion) continue;
+      if (v != Verdict::scored) {
+        failure = v;
+        continue;
+      }
+      const double x = weight * number(g.children[k], i);
+      total = any ? combined(how_, total, x) : x;
+      weights += weight;
+      any = true;
+    }
+    if (failure != Verdict::scored) {
+      g.result.verdicts[i] = failure;
+    } else if (any) {
+      set(g.result, i, how_ == Combination::mean ? total / weights : total);
+    }
+  }
+  if (how_ == Combination::sum) {
+    g.result.weights.assign(g.result.names.size(), 0.0);
+    size_t column = 0;
+    for (size_t k = 0; k < children_.size(); ++k) {
+      g.result.weights[column] = children_[k].weight;
+      column += 1 + g.children[k].names.size();
+    }
+  }
+  return std::move(g.result);
+}
+
+void Combined::parts(Parts& parts) { parts_of(children_, parts); }
+void Combined::update(const Feedback& feedback) { update_all(children_, feedback); }
+
+Gate::Gate(const Options& options, std::vector<RewardChild> children)
+    : options_(options), children_(std::move(children)) {
+  GUERDON_CHECK(children_.size() == 2, "gate: a condition and a reward, got ", children_.size());
+}
+
+Scores Gate::score(const RewardBatch& batch) {
+  Gathered g = gather(children_, batch);
+  for (size_t i = 0; i < batch.rollouts.size(); ++i) {
+    const Verdict condition = verdict(g.children[0], i), reward = verdict(g.children[1], i);
+    if (condition != Verdict::scored) {
+      g.result.verdicts[i] = condition;
+    } else if (children_[0].weight * number(g.children[0], i) < options_.threshold) {
+      set(g.result, i, options_.otherwise);
+    } else if (reward != Verdict::scored) {
+      g.result.verdicts[i] = reward;
+    } else {
+      set(g.result, i, children_[1].weight * number(g.children[1], i));
+    }
+  }
+  return std::move(g.result);
+}
+
+void Gate::parts(Parts& parts) { parts_of(children_, parts); }
+void Gate::update(const Feedback& feedback) { update_all(children_, feedback); }
+
+void describe(SettingList& field, Gate::Options& o) {
+  field("threshold", o.threshold,
+        "Least score of the first reward that lets the second one through");
+  field("otherwise", o.otherwise, "Score where it does not");
+}
+
+CosineScaled::CosineScaled(const Options& options, std::vector<RewardChild> children)
+    : options_(options), children_(std::move(children)) {
+  GUERDON_CHECK(children_.size() == 1,
+                "cosine_scaled: one reward that tells right from wrong, got ", children_.size());
+}
+
+Scores CosineScaled::score(const RewardBatch& batch) {
+  Gathered g = gather(children_, batch);
+  const Options& o = options_;
+  for (size_t i = 0; i < batch.rollouts.size(); ++i) {
+    const Verdict v = verdict(g.children[0], i);
+    if (v != Verdict::scored) {
+      g.result.verdicts[i] = v;
+      continue;
+    }
+    const bool right = children_[0].weight * number(g.children[0], i) >= 0.5;
+    const auto length = static_cast<int64_t>(batch.rollouts[i].tokens.size());
+    set(g.result, i,
+        rules::cosine_between(right ? o.max_correct : o.min_wrong,
+                              right ? o.min_correct : o.max_wrong, length, o.max_length));
+  }
+  return std::move(g.result);
+}
+
+void CosineScaled::parts(Parts& parts) { parts_of(children_, parts); }
+void CosineScaled::update(const Feedback& feedback) { update_all(children_, feedback); }
+
+void describe(SettingList& field, CosineScaled::Options& o) {
+  field("min_correct", o.min_correct, "Right, at max_length tokens");
+  field("max_correct", o.max_correct, "Right, at length 0");
+  field("min_wrong", o.min_wrong, "Wrong, at length 0");
+  field("max_wrong", o.max_wrong, "Wrong, at max_length tokens");
+  field("max_length", o.max_length, "Tokens from which on nothing changes", {.min = 1});
+}
+
+}  // namespace guerdon
