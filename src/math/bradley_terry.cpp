@@ -17,7 +17,8 @@ struct Optimum {
   bool converged;
 };
 
-/// Damped Newton on sum_i weight_i loss_i(x_i . w) + ridge/2 |w|^2, with loss the logistic one of outcome y_i.
+/// Damped Newton on sum_i weight_i loss_i(x_i . w) + ridge/2 |w|^2, with loss the logistic one of
+/// outcome y_i.
 Optimum newton(const Eigen::MatrixXd& x, const Eigen::VectorXd& y, const Eigen::VectorXd& weight,
                const LogisticOptions& options) {
   const auto objective = [&](const Eigen::VectorXd& w) {
@@ -30,7 +31,8 @@ Optimum newton(const Eigen::MatrixXd& x, const Eigen::VectorXd& y, const Eigen::
   double value = objective(out.at);
   for (int64_t iteration = 0; iteration < options.max_iterations && !out.converged; ++iteration) {
     const Eigen::VectorXd p = (x * out.at).unaryExpr(&sigmoid);
-    const Eigen::VectorXd gradient = x.transpose() * (weight.array() * (p - y).array()).matrix() + options.ridge * out.at;
+    const Eigen::VectorXd gradient =
+        x.transpose() * (weight.array() * (p - y).array()).matrix() + options.ridge * out.at;
     const Eigen::VectorXd curvature = weight.array() * p.array() * (1 - p.array());
     out.hessian = x.transpose() * curvature.asDiagonal() * x;
     out.hessian.diagonal().array() += options.ridge;
@@ -55,8 +57,8 @@ Optimum newton(const Eigen::MatrixXd& x, const Eigen::VectorXd& y, const Eigen::
 
 LogisticFit logistic_fit(std::span<const double> features, std::span<const double> outcomes,
                          const LogisticOptions& options) {
-  GUERDON_CHECK(!outcomes.empty() && !features.empty() && features.size() % outcomes.size() == 0, "logistic_fit: ",
-                features.size(), " features of ", outcomes.size(), " rows");
+  GUERDON_CHECK(!outcomes.empty() && !features.empty() && features.size() % outcomes.size() == 0,
+                "logistic_fit: ", features.size(), " features of ", outcomes.size(), " rows");
   GUERDON_CHECK(options.ridge > 0, "logistic_fit: ridge must be positive, got ", options.ridge);
   const auto n = static_cast<Eigen::Index>(outcomes.size());
   const auto k = static_cast<Eigen::Index>(features.size() / outcomes.size());
@@ -77,14 +79,17 @@ LogisticFit logistic_fit(std::span<const double> features, std::span<const doubl
 
 std::vector<double> bradley_terry_fit(int64_t items, std::span<const Comparison> comparisons,
                                       const LogisticOptions& options) {
-  GUERDON_CHECK(options.ridge > 0, "bradley_terry_fit: ridge must be positive, got ", options.ridge);
+  GUERDON_CHECK(options.ridge > 0, "bradley_terry_fit: ridge must be positive, got ",
+                options.ridge);
   const auto n = static_cast<Eigen::Index>(comparisons.size());
   Eigen::MatrixXd x = Eigen::MatrixXd::Zero(n, items);
   Eigen::VectorXd weight(n);
   for (Eigen::Index i = 0; i < n; ++i) {
     const Comparison& c = comparisons[static_cast<size_t>(i)];
-    GUERDON_CHECK(c.winner >= 0 && c.winner < items && c.loser >= 0 && c.loser < items && c.winner != c.loser && c.weight >= 0,
-                  "bradley_terry_fit: comparison ", i, " is ", c.winner, " against ", c.loser, " of ", items, " items");
+    GUERDON_CHECK(c.winner >= 0 && c.winner < items && c.loser >= 0 && c.loser < items &&
+                      c.winner != c.loser && c.weight >= 0,
+                  "bradley_terry_fit: comparison ", i, " is ", c.winner, " against ", c.loser,
+                  " of ", items, " items");
     x(i, c.winner) = 1;
     x(i, c.loser) = -1;
     weight[i] = c.weight;

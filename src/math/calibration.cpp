@@ -13,8 +13,8 @@ namespace {
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 void check(const Predictions& p) {
-  GUERDON_CHECK(p.probability.size() == p.outcome.size(), "calibration: ", p.probability.size(), " probabilities and ",
-                p.outcome.size(), " outcomes");
+  GUERDON_CHECK(p.probability.size() == p.outcome.size(), "calibration: ", p.probability.size(),
+                " probabilities and ", p.outcome.size(), " outcomes");
 }
 
 /// Sums to means.
@@ -32,7 +32,9 @@ std::vector<size_t> order_of(std::span<const double> values) {
 
 }  // namespace
 
-double sigmoid(double x) { return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x)); }
+double sigmoid(double x) {
+  return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x));
+}
 double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }
 
 Predictions pair_predictions(std::span<const double> margins) {
@@ -44,10 +46,12 @@ Predictions pair_predictions(std::span<const double> margins) {
   return out;
 }
 
-std::vector<ReliabilityBin> reliability_bins(const Predictions& predictions, const BinOptions& options) {
+std::vector<ReliabilityBin> reliability_bins(const Predictions& predictions,
+                                             const BinOptions& options) {
   check(predictions);
-  GUERDON_CHECK(options.bins >= 1 && options.lower < options.upper, "reliability_bins: ", options.bins, " bins over [",
-                options.lower, ", ", options.upper, "]");
+  GUERDON_CHECK(options.bins >= 1 && options.lower < options.upper,
+                "reliability_bins: ", options.bins, " bins over [", options.lower, ", ",
+                options.upper, "]");
   const double width = (options.upper - options.lower) / static_cast<double>(options.bins);
   std::vector<ReliabilityBin> bins;
   for (int64_t i = 0; i < options.bins; ++i) {
@@ -56,7 +60,8 @@ std::vector<ReliabilityBin> reliability_bins(const Predictions& predictions, con
   }
   for (size_t i = 0; i < predictions.probability.size(); ++i) {
     const double place = std::floor((predictions.probability[i] - options.lower) / width);
-    const auto index = static_cast<size_t>(std::clamp(place, 0.0, static_cast<double>(options.bins - 1)));
+    const auto index =
+        static_cast<size_t>(std::clamp(place, 0.0, static_cast<double>(options.bins - 1)));
     ++bins[index].count;
     bins[index].probability += predictions.probability[i];
     bins[index].outcome += predictions.outcome[i];
@@ -127,7 +132,8 @@ double pair_log_loss(std::span<const double> margins, double temperature) {
 }
 
 double fit_temperature(std::span<const double> margins) {
-  // The loss is convex in a = 1 / T; its slope in a is the mean of -m sigmoid(-a m), which rises with a.
+  // The loss is convex in a = 1 / T; its slope in a is the mean of -m sigmoid(-a m), which rises
+  // with a.
   const auto slope = [&](double a) {
     double sum = 0;
     for (const double m : margins) sum -= m * sigmoid(-a * m);
@@ -144,7 +150,8 @@ double fit_temperature(std::span<const double> margins) {
 }
 
 double MonotoneFit::operator()(double at) const {
-  GUERDON_CHECK(!x.empty() && x.size() == y.size(), "MonotoneFit: ", x.size(), " and ", y.size(), " points");
+  GUERDON_CHECK(!x.empty() && x.size() == y.size(), "MonotoneFit: ", x.size(), " and ", y.size(),
+                " points");
   if (at <= x.front()) return y.front();
   if (at >= x.back()) return y.back();
   const auto above = static_cast<size_t>(std::upper_bound(x.begin(), x.end(), at) - x.begin());
@@ -152,9 +159,11 @@ double MonotoneFit::operator()(double at) const {
   return y[above - 1] + share * (y[above] - y[above - 1]);
 }
 
-MonotoneFit isotonic_fit(std::span<const double> x, std::span<const double> y, std::span<const double> weights) {
-  GUERDON_CHECK(!x.empty() && x.size() == y.size() && (weights.empty() || weights.size() == x.size()), "isotonic_fit: ",
-                x.size(), " x, ", y.size(), " y, ", weights.size(), " weights");
+MonotoneFit isotonic_fit(std::span<const double> x, std::span<const double> y,
+                         std::span<const double> weights) {
+  GUERDON_CHECK(
+      !x.empty() && x.size() == y.size() && (weights.empty() || weights.size() == x.size()),
+      "isotonic_fit: ", x.size(), " x, ", y.size(), " y, ", weights.size(), " weights");
   struct Block {
     double first, last;  // of x
     double mean, weight;
@@ -164,7 +173,8 @@ MonotoneFit isotonic_fit(std::span<const double> x, std::span<const double> y, s
     Block& right = blocks.back();
     Block& left = blocks[blocks.size() - 2];
     const double weight = left.weight + right.weight;
-    left = {left.first, right.last, (left.mean * left.weight + right.mean * right.weight) / weight, weight};
+    left = {left.first, right.last, (left.mean * left.weight + right.mean * right.weight) / weight,
+            weight};
     blocks.pop_back();
   };
   const std::vector<size_t> order = order_of(x);

@@ -30,8 +30,10 @@ double normal_quantile(double p) {
 }
 
 Interval wilson(double successes, int64_t n, double confidence) {
-  GUERDON_CHECK(n >= 0 && successes >= 0 && successes <= static_cast<double>(n), "wilson: ", successes, " successes of ", n);
-  GUERDON_CHECK(confidence > 0 && confidence < 1, "wilson: confidence must lie in (0, 1), got ", confidence);
+  GUERDON_CHECK(n >= 0 && successes >= 0 && successes <= static_cast<double>(n),
+                "wilson: ", successes, " successes of ", n);
+  GUERDON_CHECK(confidence > 0 && confidence < 1, "wilson: confidence must lie in (0, 1), got ",
+                confidence);
   if (n == 0) return {0, 1};
   const double z = normal_quantile((1 + confidence) / 2);
   const auto count = static_cast<double>(n);
@@ -43,9 +45,10 @@ Interval wilson(double successes, int64_t n, double confidence) {
 }
 
 Bootstrap bootstrap_mean(std::span<const double> values, const BootstrapOptions& options) {
-  GUERDON_CHECK(options.resamples >= 1, "bootstrap_mean: resamples must be at least 1, got ", options.resamples);
-  GUERDON_CHECK(options.confidence > 0 && options.confidence < 1, "bootstrap_mean: confidence must lie in (0, 1), got ",
-                options.confidence);
+  GUERDON_CHECK(options.resamples >= 1, "bootstrap_mean: resamples must be at least 1, got ",
+                options.resamples);
+  GUERDON_CHECK(options.confidence > 0 && options.confidence < 1,
+                "bootstrap_mean: confidence must lie in (0, 1), got ", options.confidence);
   if (values.empty()) {
     const double nan = std::numeric_limits<double>::quiet_NaN();
     return {nan, {nan, nan}, nan};
@@ -61,7 +64,9 @@ Bootstrap bootstrap_mean(std::span<const double> values, const BootstrapOptions&
     above += sum > 0 ? 1.0 : sum == 0 ? 0.5 : 0.0;
   }
   const double tail = (1 - options.confidence) / 2;
-  return {average(values), {quantile(means, tail), quantile(means, 1 - tail)}, above / static_cast<double>(options.resamples)};
+  return {average(values),
+          {quantile(means, tail), quantile(means, 1 - tail)},
+          above / static_cast<double>(options.resamples)};
 }
 
 }  // namespace guerdon::math

@@ -55,6 +55,13 @@ double sort_and_count(std::vector<double>& values, size_t begin, size_t end) {
   return exchanges;
 }
 
+int64_t bin_count(const std::vector<double>& values, double range) {
+  const double spread = quantile(values, 0.75) - quantile(values, 0.25);
+  const double width = 2 * spread / std::cbrt(static_cast<double>(values.size()));
+  if (!(width > 0)) return 8;
+  return std::clamp<int64_t>(static_cast<int64_t>(std::min(range / width, 1000.0)) + 1, 8, 40);
+}
+
 }  // namespace
 
 double average(std::span<const double> values) {
@@ -118,11 +125,13 @@ double kendall(std::span<const double> x, std::span<const double> y) {
   const size_t n = x.size();
   std::vector<size_t> order(n);
   std::iota(order.begin(), order.end(), size_t{0});
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return x[a] != x[b] ? x[a] < x[b] : y[a] < y[b]; });
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return x[a] != x[b] ? x[a] < x[b] : y[a] < y[b]; });
 
   const auto same_x = [&](size_t a, size_t b) { return x[order[a]] == x[order[b]]; };
   const double tied_x = tied_pairs(n, same_x);
-  const double tied_both = tied_pairs(n, [&](size_t a, size_t b) { return same_x(a, b) && y[order[a]] == y[order[b]]; });
+  const double tied_both =
+      tied_pairs(n, [&](size_t a, size_t b) { return same_x(a, b) && y[order[a]] == y[order[b]]; });
   std::vector<double> by_x(n);
   for (size_t i = 0; i < n; ++i) by_x[i] = y[order[i]];
   const double discordant = sort_and_count(by_x, 0, n);
@@ -140,8 +149,41 @@ double auroc(std::span<const double> positives, std::span<const double> negative
   all.insert(all.end(), negatives.begin(), negatives.end());
   const std::vector<double> rank = ranks(all);
   const auto p = static_cast<double>(positives.size()), n = static_cast<double>(negatives.size());
-  const double rank_sum = std::accumulate(rank.begin(), rank.begin() + static_cast<std::ptrdiff_t>(positives.size()), 0.0);
+  const double rank_sum = std::accumulate(
+      rank.begin(), rank.begin() + static_cast<std::ptrdiff_t>(positives.size()), 0.0);
   return (rank_sum - p * (p + 1) / 2) / (p * n);  // Mann and Whitney 1947
+}
+
+Histogram histogram(std::span<const double> values, const HistogramOptions& options) {
+  GUERDON_CHECK(options.bins >= 0, "histogram: ", options.bins, " bins");
+  std::vector<double> finite;
+  for (const double v : values) {
+    if (std::isfinite(v)) finite.push_back(v);
+  }
+  if (finite.empty()) {
+    const int64_t bins = options.bins > 0 ? options.bins : 8;
+    return {0, 1 / static_cast<double>(bins), std::vector<int64_t>(static_cast<size_t>(bins))};
+  }
+  double low = *std::min_element(finite.begin(), finite.end()),
+         high = *std::max_element(finite.begin(), finite.end());
+  if (high - low <= 0) {
+    const double space = std::max(0.1 * std::abs(low), 1e-3);
+    low -= space, high += space;
+  }
+  const int64_t bins = options.bins > 0 ? options.bins : bin_count(finite, high - low);
+  Histogram out{low, (high - low) / static_cast<double>(bins), {}};
+  int64_t count = bins;
+  if (options.divide && *options.divide > low && *options.divide < high) {
+    const double left = std::ceil((*options.divide - low) / out.width - 1e-9);
+    out.start = *options.divide - left * out.width;
+    count = static_cast<int64_t>(left + std::ceil((high - *options.divide) / out.width - 1e-9));
+  }
+  out.counts.resize(static_cast<size_t>(count));
+  for (const double v : finite) {
+    const auto index = static_cast<int64_t>(std::floor((v - out.start) / out.width));
+    ++out.counts[static_cast<size_t>(std::clamp<int64_t>(index, 0, count - 1))];
+  }
+  return out;
 }
 
 }  // namespace guerdon::math

@@ -37,7 +37,8 @@ TEST(Logistic, RecoversCoefficientsWithinTheirErrors) {
 }
 
 TEST(Logistic, StaysFiniteOnSeparableData) {
-  const LogisticFit fit = logistic_fit(std::vector<double>{1, -1}, std::vector<double>{1, 0}, {.ridge = 0.01});
+  const LogisticFit fit =
+      logistic_fit(std::vector<double>{1, -1}, std::vector<double>{1, 0}, {.ridge = 0.01});
   EXPECT_TRUE(fit.converged);
   EXPECT_TRUE(std::isfinite(fit.coefficients[0]));
   EXPECT_GT(fit.coefficients[0], 1);
@@ -60,7 +61,9 @@ TEST(BradleyTerry, OrdersAChainAndLeavesStrangersAtZero) {
 
 TEST(BradleyTerry, RefusesUnknownItems) {
   const std::vector<Comparison> games{{0, 5}};
-  EXPECT_NE(test::refusal(Kind::bug, [&] { bradley_terry_fit(2, games); }).find("0 against 5 of 2 items"), std::string::npos);
+  EXPECT_NE(
+      test::refusal(Kind::bug, [&] { bradley_terry_fit(2, games); }).find("0 against 5 of 2 items"),
+      std::string::npos);
 }
 
 }  // namespace

@@ -66,7 +66,8 @@ TEST(Calibration, EqualCountBinsKeepEqualClaimsTogether) {
 
 TEST(Calibration, ATrueModelIsCalibratedAndAnOverconfidentOneIsNot) {
   const auto ece = [](const std::vector<double>& m) {
-    return expected_calibration_error(reliability_bins(pair_predictions(m), {.bins = 10, .lower = 0.5, .upper = 1}));
+    return expected_calibration_error(
+        reliability_bins(pair_predictions(m), {.bins = 10, .lower = 0.5, .upper = 1}));
   };
   EXPECT_LT(ece(margins(1.0, 20000)), 0.015);
   EXPECT_GT(ece(margins(0.3, 20000)), 0.1);
@@ -128,7 +129,11 @@ TEST(Isotonic, IsMonotoneAndKeepsTheMean) {
 }
 
 TEST(Calibration, RefusesUnequalSizes) {
-  EXPECT_NE(test::refusal(Kind::bug, [] { brier_score({{0.5}, {}}); }).find("1 probabilities and 0 outcomes"),
+  EXPECT_NE(test::refusal(Kind::bug,
+                          [] {
+                            brier_score({{0.5}, {}});
+                          })
+                .find("1 probabilities and 0 outcomes"),
             std::string::npos);
 }
 

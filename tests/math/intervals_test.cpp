@@ -18,7 +18,8 @@ TEST(NormalQuantile, KnownValues) {
 }
 
 TEST(Wilson, WorkedByHand) {
-  // p = 0.8, n = 10, z^2 = 3.841459: center 0.992073, half width sqrt(0.016 + 0.00960365) z = 0.313617, scale 1.384146.
+  // p = 0.8, n = 10, z^2 = 3.841459: center 0.992073, half width sqrt(0.016 + 0.00960365) z =
+  // 0.313617, scale 1.384146.
   const Interval i = wilson(8, 10);
   EXPECT_NEAR(i.lower, 0.490162, 1e-5);
   EXPECT_NEAR(i.upper, 0.943318, 1e-5);
@@ -47,7 +48,8 @@ TEST(Wilson, CoversTheTruthAsOftenAsItSays) {
 }
 
 TEST(Wilson, RefusesMoreSuccessesThanTrials) {
-  EXPECT_NE(test::refusal(Kind::bug, [] { wilson(3, 2); }).find("3 successes of 2"), std::string::npos);
+  EXPECT_NE(test::refusal(Kind::bug, [] { wilson(3, 2); }).find("3 successes of 2"),
+            std::string::npos);
 }
 
 TEST(Bootstrap, AgreesWithTheNormalInterval) {
@@ -69,8 +71,10 @@ TEST(Bootstrap, OfEqualDifferencesIsCertain) {
 
 TEST(Bootstrap, IsAFunctionOfItsSeed) {
   const std::vector<double> values{1, -2, 3, 0.5, -0.25};
-  EXPECT_EQ(bootstrap_mean(values, {.seed = 1}).interval.lower, bootstrap_mean(values, {.seed = 1}).interval.lower);
-  EXPECT_NE(bootstrap_mean(values, {.seed = 1}).share_above_zero, bootstrap_mean(values, {.seed = 2}).share_above_zero);
+  EXPECT_EQ(bootstrap_mean(values, {.seed = 1}).interval.lower,
+            bootstrap_mean(values, {.seed = 1}).interval.lower);
+  EXPECT_NE(bootstrap_mean(values, {.seed = 1}).share_above_zero,
+            bootstrap_mean(values, {.seed = 2}).share_above_zero);
   EXPECT_TRUE(std::isnan(bootstrap_mean({}).mean));
 }
 
