@@ -340,14 +340,19 @@ Json settings_json(const SettingList& list) {
   return out;
 }
 
+Json setting_value(const Setting& setting) { return value_json(setting); }
+
+std::string setting_help(const Setting& s) {
+  const std::string type =
+      s.allowed.choices.empty() ? type_name(s.value) : "One of " + choices_text(s.allowed.choices);
+  const std::string range = range_text(s.allowed);
+  return s.help + ". " + type + (range.empty() ? "" : "; " + range) + ".";
+}
+
 std::string settings_help(const SettingList& list) {
   std::string out;
   for (const Setting& s : list.all()) {
-    out += s.path + " = " + value_json(s).dump() + "\n    " + s.help + ". ";
-    out += s.allowed.choices.empty() ? type_name(s.value)
-                                     : "One of " + choices_text(s.allowed.choices);
-    const std::string range = range_text(s.allowed);
-    out += (range.empty() ? "" : "; " + range) + ".\n";
+    out += s.path + " = " + value_json(s).dump() + "\n    " + setting_help(s) + "\n";
   }
   return out;
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "guerdon/base/error.h"
 
@@ -52,79 +53,50 @@ std::vector<Trained> trained_parameters(const std::function<void(Parts&)>& parts
 
 AdamW::AdamW(std::vector<Trained> parameters, const AdamWOptions& options)
     : parameters_(std::move(parameters)), options_(options) {
-  const at::NoGradGuard no_grad;
   for (Trained& trained : parameters_) {
     if (std::isnan(trained.group.weight_decay)) trained.group.weight_decay = options.weight_decay;
     const Tensor& p = trained.parameter;
-    GUERDON_CHECK(p.is_floating_point(), "parameter ", trained.name, " is ", p.scalar_type());
-    // A float32 parameter is stepped on in place; a clone would be a second truth.
-    weights_.push_back(p.scalar_type() == at::kFloat ? p.detach() : p.detach().to(at::kFloat));
-    sums_.emplace_back();
-    first_moment_.push_back(at::zeros_like(weights_.back()));
-    second_moment_.push_back(at::zeros_like(weights_.back()));
-    steps_.push_back(at::zeros({}, weights_.back().options()));
+    GUERDON_CHECK(p.scalar_type() == at::kFloat || p.scalar_type() == at::kDouble, "parameter ",
+                  trained.name, " is ", p.scalar_type(), "; master weights are float32");
+    first_moment_.push_back(at::zeros_like(p.detach()));
+    second_moment_.push_back(at::zeros_like(p.detach()));
+    steps_.push_back(at::zeros({}, p.options().dtype(at::kFloat).requires_grad(false)));
   }
-}
-
-void AdamW::gather() {
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    Tensor& gradient = parameters_[i].parameter.mutable_grad();
-    if (parameters_[i].parameter.scalar_type() == at::kFloat || !gradient.defined()) continue;
-    if (sums_[i].defined()) {
-      sums_[i].add_(gradient);
-    } else {
-      sums_[i] = gradient.to(at::kFloat);
-    }
-    gradient = Tensor();
-  }
-}
-
-std::vector<Tensor> AdamW::gradients() const {
-  std::vector<Tensor> out;
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    const bool own = parameters_[i].parameter.scalar_type() == at::kFloat;
-    out.push_back(own ? parameters_[i].parameter.grad() : sums_[i]);
-  }
-  return out;
 }
 
 void AdamW::step(double learning_rate) {
   const at::NoGradGuard no_grad;
-  const std::vector<Tensor> gradients = this->gradients();
-
   // One call for all tensors that share their rates.
   struct Lists {
     std::vector<Tensor> weights, gradients, first, second, steps;
   };
-  std::map<std::pair<double, double>, Lists> groups;
+  std::map<std::tuple<at::ScalarType, double, double>, Lists> groups;
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    if (!gradients[i].defined()) continue;
-    const ParameterGroup& group = parameters_[i].group;
-    Lists& lists = groups[{group.learning_rate_scale, group.weight_decay}];
-    lists.weights.push_back(weights_[i]);
-    lists.gradients.push_back(gradients[i]);
+    const auto& [name, parameter, group] = parameters_[i];
+    if (!parameter.grad().defined()) continue;
+    Lists& lists = groups[{parameter.scalar_type(), group.learning_rate_scale, group.weight_decay}];
+    lists.weights.push_back(parameter.detach());
+    lists.gradients.push_back(parameter.grad());
     lists.first.push_back(first_moment_[i]);
     lists.second.push_back(second_moment_[i]);
     lists.steps.push_back(steps_[i].add_(1.0));
   }
-  for (auto& [rates, lists] : groups) {
+  for (auto& [key, lists] : groups) {
+    const auto& [type, scale, decay] = key;
     at::_fused_adamw_(lists.weights, lists.gradients, lists.first, lists.second, {}, lists.steps,
-                      learning_rate * rates.first, options_.adam_beta1, options_.adam_beta2,
-                      rates.second, options_.adam_epsilon, /*amsgrad=*/false, /*maximize=*/false);
-  }
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    Tensor parameter = parameters_[i].parameter.detach();
-    if (gradients[i].defined() && parameter.scalar_type() != at::kFloat) {
-      parameter.copy_(weights_[i]);
-    }
+                      learning_rate * scale, options_.adam_beta1, options_.adam_beta2, decay,
+                      options_.adam_epsilon, /*amsgrad=*/false, /*maximize=*/false);
   }
 }
 
 void AdamW::zero_grad() {
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    parameters_[i].parameter.mutable_grad() = Tensor();
-    sums_[i] = Tensor();
-  }
+  for (const Trained& trained : parameters_) trained.parameter.mutable_grad() = Tensor();
+}
+
+std::vector<Tensor> AdamW::gradients() const {
+  std::vector<Tensor> out;
+  for (const Trained& trained : parameters_) out.push_back(trained.parameter.grad());
+  return out;
 }
 
 void AdamW::parts(Parts& parts) {
@@ -133,9 +105,6 @@ void AdamW::parts(Parts& parts) {
     parts.tensor(name + ".m", first_moment_[i]);
     parts.tensor(name + ".v", second_moment_[i]);
     parts.tensor(name + ".t", steps_[i]);
-    if (parameters_[i].parameter.scalar_type() != at::kFloat) {
-      parts.tensor(name + ".master", weights_[i]);
-    }
   }
 }
 

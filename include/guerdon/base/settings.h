@@ -104,6 +104,10 @@ Json read_settings(const std::string& file);
 /// All settings with their present values, nested as a file would have them.
 Json settings_json(const SettingList& list);
 
+/// A setting's present value, and its line of help: what it is, its type or choices, its range.
+Json setting_value(const Setting& setting);
+std::string setting_help(const Setting& setting);
+
 /// One line per setting: name, type, value, help and range; for `guerdon config` (comments in a
 /// JSON file that can be run).
 std::string settings_help(const SettingList& list);

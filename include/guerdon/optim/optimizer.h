@@ -36,32 +36,28 @@ struct AdamWOptions {
 ///     p <- p (1 - lr wd);  m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2
 ///     p <- p - lr / (1 - b1^t) m / (sqrt(v / (1 - b2^t)) + eps)
 ///
-/// Moments are float32, and so are the weights that it steps on: a parameter of a lower precision
-/// gets a float32 master copy, its gradients are gathered in float32, and it is rounded once per
-/// step. t counts for each parameter the steps in which it had a gradient.
+/// Parameters are float32 (or float64), whatever the model computes in: they are the master
+/// weights. Moments have their type. t counts for each parameter the steps in which it had a
+/// gradient.
 class AdamW {
  public:
+  /// Throws Error (Kind::bug) for a parameter below float32.
   AdamW(std::vector<Trained> parameters, const AdamWOptions& options);
 
-  /// Call after each backward pass: gradients of parameters below float32 move into their float32
-  /// sums. Does nothing for the others, whose gradients LibTorch adds up.
-  void gather();
-  /// The gradient that step() will use: float32, undefined where there is none.
-  std::vector<Tensor> gradients() const;
-  /// One step with what was gathered. Parameters without a gradient stay as they are.
+  /// One step with the parameters' gradients. Those without one stay as they are.
   void step(double learning_rate);
   void zero_grad();
 
   std::span<const Trained> parameters() const { return parameters_; }
-  /// The float32 weights behind parameter i: itself, or its master copy.
-  const Tensor& weights(size_t i) const { return weights_[i]; }
-  /// Moments, step counts, master copies.
+  /// One for each parameter, undefined where there is none.
+  std::vector<Tensor> gradients() const;
+  /// Moments and step counts.
   void parts(Parts& parts);
 
  private:
   std::vector<Trained> parameters_;
   AdamWOptions options_;
-  std::vector<Tensor> weights_, sums_, first_moment_, second_moment_, steps_;
+  std::vector<Tensor> first_moment_, second_moment_, steps_;
 };
 
 /// Root of the sum of squares over all gradients, summed in float64; undefined ones count as 0.

@@ -1,9 +1,12 @@
 /// The one interface between the loop and the methods.
 #pragma once
 
+#include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "guerdon/base/file.h"
 #include "guerdon/loss/reduction.h"
 #include "guerdon/model/batch.h"
 #include "guerdon/optim/parts.h"
@@ -40,14 +43,19 @@ class Gradients {
   virtual void over(Algorithm& algorithm, const Batch& batch) = 0;
 };
 
+/// What a collect throws that gave up because a stop was asked for (base/signals.h). It must have
+/// changed nothing that `parts` lists: the run saves itself, and collects again when it resumes.
+struct CollectStopped {};
+
 class Algorithm {
  public:
   virtual ~Algorithm() = default;
   /// Models with their parameter groups, tables, samplers, controllers: all that must survive a
   /// resume.
   virtual void parts(Parts& parts) = 0;
-  /// Rows of data, or prompts -> rollouts -> rewards -> advantages, for optimizer steps from `step`
-  /// (0, 1, …) on.
+  /// Rows of data, or prompts -> rollouts -> rewards -> advantages, for the optimizer steps from
+  /// `step` (0, 1, ...) on. An offline method gives the groups of one step; others say in
+  /// Batch::plan how many steps are made of it.
   virtual Batch collect(int64_t step) = 0;
   /// Models -> log-probs, reference, entropy, values, scores.
   virtual Outputs forward(const Batch& part) = 0;
@@ -57,11 +65,28 @@ class Algorithm {
   /// joins the outputs first.
   virtual bool additive() const { return true; }
   virtual void gradients(const Batch& batch, Gradients& run) { run.over(*this, batch); }
-  /// After the optimizer step: reference sync, KL controller.
-  virtual void after_step(int64_t /*step*/) {}
+  /// After each optimizer step, of which `done` are done by now: reference sync, KL controller.
+  virtual void after_step(int64_t /*done*/) {}
   /// Metrics of the last collect that are not of the loss (rewards, lengths); asked once per
   /// collect.
   virtual std::vector<Metric> collect_metrics() { return {}; }
+
+  /// Optimizer steps in one pass over the data, the last one possibly smaller; > 0.
+  virtual int64_t steps_per_epoch() const = 0;
+  /// Tells one set of training rows from another; a run does not resume on other rows.
+  virtual std::string data_fingerprint() const = 0;
+  /// Names of the evaluation sets; one alone is usually called "eval".
+  virtual std::vector<std::string> evaluation_sets() const { return {}; }
+  /// Batch `index` (0, 1, ...) of an evaluation set, nullopt past its end: the same whenever it is
+  /// asked for. Its metrics are those of `loss`.
+  virtual std::optional<Batch> evaluation(const std::string& /*set*/, int64_t /*index*/) {
+    return std::nullopt;
+  }
+  /// Writes the trained model as a Hugging Face folder (weights, configuration, tokenizer).
+  virtual void save(NewFolder& folder) = 0;
+  /// Opens what `save` wrote and compares; throws Error when it is not the model in memory. Called
+  /// before the save counts.
+  virtual void check_saved(const std::filesystem::path& /*folder*/) {}
 };
 
 }  // namespace guerdon

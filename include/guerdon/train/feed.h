@@ -1,0 +1,82 @@
+/// The rows of an offline method: encoded, cut, in the order of their epoch; and its evaluation
+/// sets.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "guerdon/data/encode.h"
+#include "guerdon/data/sampler.h"
+#include "guerdon/data/source.h"
+#include "guerdon/data/truncation.h"
+#include "guerdon/model/batch.h"
+#include "guerdon/optim/parts.h"
+#include "guerdon/train/settings.h"
+
+namespace guerdon::train {
+
+/// A row ready for the packer: one sequence, or the chosen and the rejected one.
+struct EncodedRow {
+  std::string id;
+  std::vector<data::EncodedSequence> sequences;
+  double margin;  ///< the row's field "margin", NaN when it has none
+};
+
+/// Turns an example into the sequences of `row` and cuts them; what the cut says decides whether
+/// the row is used. Called from several threads.
+using EncodeRow = std::function<data::Cut(const Example& example, EncodedRow& row)>;
+
+/// What a method accepts, and how it is packed.
+struct FeedOptions {
+  std::vector<data::DatasetType> types;
+  std::string needed;  ///< "preference pairs are": ends the refusal of other data
+  EncodeRow encode;
+  bool share_prefixes = true;  ///< false for encoders
+};
+
+/// The files of `data.train` and `data.eval`. Opening encodes every row once (on all threads) to
+/// see which are used: as in TRL, rows that the truncation rule drops are no part of an epoch. Rows
+/// are encoded again when they are used, so memory does not grow with the tokens.
+class Feed {
+ public:
+  /// `where` names the settings in errors. Throws Error: Kind::input for the files, Kind::settings
+  /// for data.eval.
+  Feed(const TrainSettings& settings, const std::string& where, FeedOptions options);
+  ~Feed();
+
+  /// The next rows of the epoch, at most those of one optimizer step. Columns: "index", which
+  /// counts all used training rows, and "margin" where a row has one. Rows are groups, even of one
+  /// sequence.
+  Batch next();
+  int64_t steps_per_epoch() const;
+  std::vector<std::string> evaluation_sets() const;
+  /// Rows of an evaluation set, `per_device_eval_batch_size` each; "index" counts within the set.
+  std::optional<Batch> evaluation(const std::string& set, int64_t index) const;
+  /// All training rows ("") or all rows of an evaluation set, in file order, by batches.
+  std::optional<Batch> in_order(const std::string& set, int64_t index) const;
+
+  /// Of the training files and of all that decides what their rows mean.
+  std::string fingerprint() const;
+  /// The same of an evaluation set.
+  std::string fingerprint(const std::string& set) const;
+  /// Lists the place in the data.
+  void parts(PlainParts& parts);
+
+ private:
+  struct Set;
+  EncodedRow row(const Set& set, const data::Place& place) const;
+  Batch batch(const Set& set, const std::vector<data::Place>& places) const;
+
+  const TrainSettings& settings_;
+  FeedOptions options_;
+  std::unique_ptr<Set> train_;
+  std::vector<std::pair<std::string, std::unique_ptr<Set>>> evaluation_;
+  std::optional<data::Sampler> sampler_;
+};
+
+}  // namespace guerdon::train

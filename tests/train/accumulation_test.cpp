@@ -1,0 +1,110 @@
+// Accumulation is a speed knob: loss and gradient of 1 x 8, 8 x 1 and a shuffled 3 + 5 agree.
+// A new algorithm is one line in cases().
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "guerdon/optim/optimizer.h"
+#include "guerdon/train/gradients.h"
+#include "train/toy.h"
+
+namespace guerdon::train {
+namespace {
+
+struct Case {
+  std::string name;
+  std::function<std::unique_ptr<Algorithm>()> make;  ///< whose first collect has 8 groups
+};
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
+std::vector<Case> cases() {
+  return {
+      {"toy", [] { return std::make_unique<test::Toy>(test::Toy::Options{}); }},
+      {"toy_whole_batch",
+       [] { return std::make_unique<test::Toy>(test::Toy::Options{.whole_batch = true}); }},
+  };
+}
+
+class Accumulation : public testing::TestWithParam<Case> {};
+
+struct Found {
+  StepLoss step;
+  std::vector<Tensor> gradients;
+};
+
+Found run(Algorithm& algorithm, const Batch& batch, const MicroBatches& micro) {
+  optim::AdamW optimizer(optim::trained_parameters([&](Parts& p) { algorithm.parts(p); }), {});
+  Found found{accumulate(algorithm, batch, micro), optimizer.gradients()};
+  for (Tensor& gradient : found.gradients) {
+    if (gradient.defined()) gradient = gradient.clone();
+  }
+  optimizer.zero_grad();
+  return found;
+}
+
+void expect_equal(const Found& a, const Found& b, const std::string& what) {
+  const auto near = [&](double x, double y) {
+    EXPECT_NEAR(x, y, 1e-6 * std::max(1.0, std::abs(x))) << what;
+  };
+  near(a.step.loss, b.step.loss);
+  ASSERT_EQ(a.step.metrics.size(), b.step.metrics.size());
+  for (size_t i = 0; i < a.step.metrics.size(); ++i) {
+    EXPECT_EQ(a.step.metrics[i].first, b.step.metrics[i].first);
+    near(a.step.metrics[i].second, b.step.metrics[i].second);
+  }
+  const double norm = optim::gradient_norm(a.gradients);
+  EXPECT_GT(norm, 0.0);
+  for (size_t i = 0; i < a.gradients.size(); ++i) {
+    ASSERT_EQ(a.gradients[i].defined(), b.gradients[i].defined());
+    if (!a.gradients[i].defined()) continue;
+    EXPECT_LE((a.gradients[i] - b.gradients[i]).norm().item<double>(), 1e-6 * norm) << what;
+  }
+}
+
+TEST_P(Accumulation, IsASpeedKnob) {
+  const std::unique_ptr<Algorithm> algorithm = GetParam().make();
+  const Batch batch = algorithm->collect(0);
+  ASSERT_EQ(batch.group.size(), 9u) << "the case needs 8 groups";
+  const Found whole = run(*algorithm, batch, {.groups = 8});
+  expect_equal(whole, run(*algorithm, batch, {.groups = 1}), "8 x 1");
+  expect_equal(whole, run(*algorithm, batch, {.tokens = 20}), "by tokens");
+  const std::vector<int64_t> shuffled = {5, 2, 7, 0, 6, 1, 3, 4};
+  expect_equal(whole, run(*algorithm, take(batch, shuffled), {.groups = 5}), "shuffled 5 + 3");
+}
+
+INSTANTIATE_TEST_SUITE_P(Algorithms, Accumulation, testing::ValuesIn(cases()),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(Cut, GoesByGroupsOrByTokensAndNeverSplitsAGroup) {
+  test::Toy toy({});
+  const Batch batch = toy.collect(0);
+  EXPECT_EQ(cut(batch, {.groups = 3}).size(), 3u);
+  EXPECT_EQ(cut(batch, {.tokens = 1}).size(), 8u);
+  EXPECT_EQ(cut(batch, {.tokens = 100000}).size(), 1u);
+  int64_t total = 0;
+  for (const auto& part : cut(batch, {.tokens = 30})) {
+    const int64_t tokens = take(batch, part).sequences.tokens.size(0);
+    EXPECT_TRUE(tokens <= 30 || part.size() == 1);
+    total += tokens;
+  }
+  EXPECT_EQ(total, batch.sequences.tokens.size(0));
+}
+
+TEST(Evaluate, IsOverTheSetAsAWhole) {
+  test::Toy toy({.evaluates = true});
+  std::optional<Totals> totals;
+  const StepLoss found = evaluate(toy, "eval", totals);
+  ASSERT_TRUE(totals);
+  EXPECT_EQ(totals->groups, 9);
+  // By hand: shares of the three batches under the set's totals.
+  double loss = 0.0;
+  for (int64_t i = 0; i < 3; ++i) {
+    const Batch batch = *toy.evaluation("eval", i);
+    loss += toy.loss(toy.forward(batch), batch, *totals).value.item<double>();
+  }
+  EXPECT_NEAR(found.loss, loss, 1e-6);
+  EXPECT_EQ(evaluate(toy, "eval", totals).loss, found.loss);
+  EXPECT_FALSE(toy.model().head.grad().defined());
+}
+
+}  // namespace
+}  // namespace guerdon::train
