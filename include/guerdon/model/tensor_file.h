@@ -19,6 +19,7 @@ class TensorFile {
  public:
   explicit TensorFile(const std::filesystem::path& file);
 
+  const data::SafetensorsHeader& header() const { return header_; }
   const std::vector<data::TensorEntry>& entries() const { return header_.tensors; }
   const std::map<std::string, std::string>& metadata() const { return header_.metadata; }
   bool has(const std::string& name) const { return header_.find(name) != nullptr; }

@@ -1,0 +1,97 @@
+#include "guerdon/model/pretrained.h"
+
+#include <nlohmann/json.hpp>
+
+#include "guerdon/base/error.h"
+#include "model/folder.h"
+
+namespace guerdon::model {
+namespace fs = std::filesystem;
+namespace {
+
+// The causal model's class in Transformers.
+std::string causal_architecture(const data::ModelConfig& config) {
+  static const std::map<std::string, std::string> kClasses{
+      {"gemma2", "Gemma2ForCausalLM"},  {"gemma3_text", "Gemma3ForCausalLM"},
+      {"gpt2", "GPT2LMHeadModel"},      {"gpt_neox", "GPTNeoXForCausalLM"},
+      {"llama", "LlamaForCausalLM"},    {"mistral", "MistralForCausalLM"},
+      {"olmo2", "Olmo2ForCausalLM"},    {"phi3", "Phi3ForCausalLM"},
+      {"qwen2", "Qwen2ForCausalLM"},    {"qwen3", "Qwen3ForCausalLM"},
+      {"smollm3", "SmolLM3ForCausalLM"}};
+  return kClasses.at(config.family);
+}
+
+ModelOptions on_meta(ModelOptions options) {
+  options.device = at::kMeta;
+  return options;
+}
+
+}  // namespace
+
+fs::path model_folder(const fs::path& path) {
+  if (fs::exists(path / "config.json") && !fs::exists(path / "model" / "config.json")) return path;
+  if (fs::exists(path / "model" / "config.json")) return path / "model";
+  fail_input(path.string(), "holds no model: neither config.json nor model/config.json is there");
+}
+
+std::shared_ptr<Decoder> load_decoder(const fs::path& path, const LoadOptions& options) {
+  const fs::path folder = model_folder(path);
+  const data::ModelConfig config = data::read_model_config(folder);
+  if (config.decoder() == nullptr)
+    fail_input(config.where, "a " + config.family + " model has no LM head (expected a decoder)");
+  const ModelTensors files = ModelTensors::of_folder(folder);
+  const Decoder skeleton(config, on_meta(options.model));
+  const std::vector<StoredTensor> names = names_in(files, tensor_names(config, skeleton));
+  check_tensors(files, names, skeleton, config);
+
+  auto decoder = std::make_shared<Decoder>(config, options.model);
+  copy_tensors(files, names, *decoder, config, options.allow_nonfinite);
+  warn_of_unexpected(files, names, {"lm_head.weight"});
+  return decoder;
+}
+
+std::shared_ptr<Backbone> load_backbone(const fs::path& path, const LoadOptions& options) {
+  const fs::path folder = model_folder(path);
+  const data::ModelConfig config = data::read_model_config(folder);
+  const ModelTensors files = ModelTensors::of_folder(folder);
+  const bool pooler = has_stored_pooler(files);
+  const std::shared_ptr<Backbone> skeleton = make_backbone(config, on_meta(options.model), pooler);
+  const std::vector<StoredTensor> names = names_in(files, tensor_names(config, *skeleton));
+  check_tensors(files, names, *skeleton, config);
+
+  const std::shared_ptr<Backbone> body = make_backbone(config, options.model, pooler);
+  copy_tensors(files, names, *body, config, options.allow_nonfinite);
+  warn_of_unexpected(files, names,
+                     {"lm_head.weight", "score.weight", "classifier.weight", "classifier.bias"});
+  return body;
+}
+
+std::shared_ptr<Decoder> new_decoder(const Json& config, const std::string& where, uint64_t seed,
+                                     const ModelOptions& options) {
+  const data::ModelConfig parsed = data::parse_model_config(config, where, Kind::settings);
+  if (parsed.decoder() == nullptr)
+    fail_settings(where, "a " + parsed.family + " model has no LM head (expected a decoder)");
+  auto decoder = std::make_shared<Decoder>(parsed, options);
+  initialise(*decoder, seed);
+  return decoder;
+}
+
+void write_decoder(NewFolder& folder, const Decoder& decoder, const SaveOptions& options) {
+  const data::ModelConfig& config = decoder.config();
+  GUERDON_CHECK(decoder.has_head(), "save_decoder: this ", config.family, " has no LM head");
+  write_model_tensors(
+      folder, stored_tensors(tensor_names(config, decoder).tensors, decoder, config, options.dtype),
+      options.shard_bytes);
+  folder.add("config.json",
+             config_text(config, {{"architectures", Json::array({causal_architecture(config)})}},
+                         options));
+  copy_assets(folder, options, true);
+}
+
+void save_decoder(const Decoder& decoder, const fs::path& folder, const SaveOptions& options) {
+  NewFolder out(folder);
+  write_decoder(out, decoder, options);
+  out.commit();
+}
+
+}  // namespace guerdon::model
