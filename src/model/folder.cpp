@@ -1,11 +1,13 @@
 #include "model/folder.h"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "guerdon/base/error.h"
 #include "guerdon/base/log.h"
+#include "model/modules.h"
 
 namespace guerdon::model {
 namespace fs = std::filesystem;
@@ -43,6 +45,20 @@ std::string old_name(const std::string& name) {
 }
 
 }  // namespace
+
+Classes classes_of(const data::ModelConfig& config) {
+  static const std::map<std::string, std::string> kStems{
+      {"bert", "Bert"},       {"gemma2", "Gemma2"},   {"gpt_neox", "GPTNeoX"},
+      {"llama", "Llama"},     {"olmo2", "Olmo2"},     {"mistral", "Mistral"},
+      {"phi3", "Phi3"},       {"qwen2", "Qwen2"},     {"qwen3", "Qwen3"},
+      {"roberta", "Roberta"}, {"smollm3", "SmolLM3"}, {"xlm-roberta", "XLMRoberta"}};
+  if (config.family == "gpt2")
+    return {"GPT2Model", "GPT2LMHeadModel", "GPT2ForSequenceClassification"};
+  if (config.family == "gemma3_text")
+    return {"Gemma3TextModel", "Gemma3ForCausalLM", "Gemma3TextForSequenceClassification"};
+  const std::string& stem = kStems.at(config.family);
+  return {stem + "Model", stem + "ForCausalLM", stem + "ForSequenceClassification"};
+}
 
 bool has_stored_pooler(const ModelTensors& files) {
   const std::vector<std::string> names = files.names();
@@ -131,15 +147,19 @@ std::vector<StoredTensor> names_in(const ModelTensors& files, const TensorNames&
 }
 
 NamedTensors stored_tensors(const std::vector<StoredTensor>& stored,
-                                        const torch::nn::Module& module,
-                                        const data::ModelConfig& config, at::ScalarType dtype) {
+                            const torch::nn::Module& module, const data::ModelConfig& config,
+                            at::ScalarType dtype) {
   const at::NoGradGuard no_grad;
-  const auto parameters = module.named_parameters();
+  auto parameters = module.named_parameters();
+  // What the model computes is saved: with the adapter in use.
+  for (const auto& child : module.named_modules())
+    if (const auto linear = std::dynamic_pointer_cast<Linear>(child.value()))
+      parameters[child.key() + ".weight"] = linear->effective_weight();
   NamedTensors out;
   for (const StoredTensor& tensor : stored)
-    out.push_back(
-        {tensor.name,
-         join(parts_of(tensor, parameters), tensor.layout, heads_of(config)).detach().to(dtype)});
+    out.emplace_back(
+        tensor.name,
+        join(parts_of(tensor, parameters), tensor.layout, heads_of(config)).detach().to(dtype));
   return out;
 }
 
@@ -152,7 +172,9 @@ std::string config_text(const data::ModelConfig& config, const Json& changes,
                       : options.dtype == at::kHalf     ? "float16"
                                                        : "float64";
   json[json.contains("torch_dtype") && !json.contains("dtype") ? "torch_dtype" : "dtype"] = dtype;
-  if (options.pad_token_id) json["pad_token_id"] = *options.pad_token_id;
+  // RoBERTa counts its positions from the padding id: another one would be another model.
+  const bool part_of_model = config.encoder() && config.encoder()->position_offset > 0;
+  if (options.pad_token_id && !part_of_model) json["pad_token_id"] = *options.pad_token_id;
   return json.dump(2) + "\n";
 }
 

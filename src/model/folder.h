@@ -11,8 +11,17 @@
 
 namespace guerdon::model {
 
+/// A family's classes in Transformers.
+struct Classes {
+  std::string body, causal, classifier;
+};
+Classes classes_of(const data::ModelConfig& config);
+
 /// Whether the files hold BERT's pooler.
 bool has_stored_pooler(const ModelTensors& files);
+
+/// A number for a name, the same on every machine (FNV-1a).
+uint64_t name_hash(const std::string& name);
 
 /// Normal numbers in float32 that depend on the seed and the name alone.
 Tensor normal_numbers(at::IntArrayRef shape, double deviation, uint64_t seed,
@@ -39,8 +48,8 @@ std::vector<StoredTensor> names_in(const ModelTensors& files, const TensorNames&
 
 /// The module's tensors under their stored names, in `dtype`.
 NamedTensors stored_tensors(const std::vector<StoredTensor>& stored,
-                                        const torch::nn::Module& module,
-                                        const data::ModelConfig& config, at::ScalarType dtype);
+                            const torch::nn::Module& module, const data::ModelConfig& config,
+                            at::ScalarType dtype);
 
 /// config.json with the keys of the source and these in addition or in their place.
 std::string config_text(const data::ModelConfig& config, const Json& changes,

@@ -8,20 +8,16 @@
 #include "model/folder.h"
 
 namespace guerdon::model {
-namespace {
 
-// FNV-1a: a name's stream of random numbers must not depend on the library's hash.
-uint64_t hash_of(const std::string& name) {
+uint64_t name_hash(const std::string& name) {
   uint64_t hash = 0xCBF29CE484222325;
   for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
   return hash;
 }
 
-}  // namespace
-
 Tensor normal_numbers(at::IntArrayRef shape, double deviation, uint64_t seed,
                       const std::string& name) {
-  const Random random(seed, Purpose::initialise, hash_of(name));
+  const Random random(seed, Purpose::initialise, name_hash(name));
   Tensor out = at::empty(shape, at::kFloat);
   auto* values = out.mutable_data_ptr<float>();
   at::parallel_for(0, out.numel(), 1 << 14, [&](int64_t begin, int64_t end) {

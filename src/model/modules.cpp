@@ -45,9 +45,35 @@ Linear::Linear(int64_t out, int64_t in, bool with_bias, const at::TensorOptions&
 Tensor Linear::forward(const Tensor& x) {
   const at::ScalarType dtype = x.scalar_type();
   const Tensor y = ops::linear(x, weight_cast_(weight, dtype), bias_cast_(bias, dtype));
-  if (active < 0) return y;
-  const Adapter& adapter = adapters[static_cast<size_t>(active)];
-  return y + ops::linear(ops::linear(x, adapter.a.to(dtype)), adapter.b.to(dtype)) * adapter.scale;
+  if (!active_) return y;
+  return y +
+         ops::linear(ops::linear(x, active_->a.to(dtype)), active_->b.to(dtype)) * active_->scale;
+}
+
+Linear::Adapter::Adapter(const Tensor& low, bool owns_a, const Tensor& high, double scale)
+    : a(owns_a ? register_parameter("a", low) : low),
+      b(register_parameter("b", high)),
+      scale(scale) {}
+
+void Linear::add_adapter(const std::string& name, std::shared_ptr<Adapter> adapter) {
+  adapters_[name] = register_module("lora_" + name, std::move(adapter));
+}
+
+void Linear::remove_adapter(const std::string& name) {
+  if (adapters_.erase(name) == 0) return;
+  unregister_module("lora_" + name);
+  active_ = nullptr;
+}
+
+std::shared_ptr<Linear::Adapter> Linear::adapter(const std::string& name) const {
+  const auto at = adapters_.find(name);
+  return at == adapters_.end() ? nullptr : at->second;
+}
+
+Tensor Linear::effective_weight() const {
+  return active_
+             ? weight + at::matmul(active_->b, active_->a).to(weight.scalar_type()) * active_->scale
+             : weight;
 }
 
 NormLayer::NormLayer(data::Norm kind, int64_t size, double epsilon, double offset,

@@ -3,7 +3,8 @@
 
 #include <torch/nn/module.h>
 
-#include <optional>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -31,19 +32,28 @@ class Linear : public torch::nn::Module {
   Linear(int64_t out, int64_t in, bool bias, const at::TensorOptions& options);
   Tensor forward(const Tensor& x);
 
-  /// y += scale B (A x). A [r, in] may belong to several projections that one stored tensor holds.
-  struct Adapter {
-    std::string name;
+  /// y += scale B (A x). A [r, in] may belong to several projections that one stored tensor holds;
+  /// the first of them owns it as a parameter.
+  struct Adapter : torch::nn::Module {
+    Adapter(const Tensor& a, bool owns_a, const Tensor& b, double scale);
     Tensor a, b;
-    double scale;
+    const double scale;
   };
-  std::vector<Adapter> adapters;
-  int active = -1;  ///< index of the adapter in use; -1: none
+  void add_adapter(const std::string& name, std::shared_ptr<Adapter> adapter);
+  void remove_adapter(const std::string& name);
+  /// nullptr when this layer has none of that name.
+  std::shared_ptr<Adapter> adapter(const std::string& name) const;
+  /// Switches to the adapter if this layer has it; "": none.
+  void use(const std::string& name) { active_ = adapter(name); }
+  /// The weight with the adapter in use added.
+  Tensor effective_weight() const;
 
   Tensor weight, bias;
 
  private:
   CastCache weight_cast_, bias_cast_;
+  std::map<std::string, std::shared_ptr<Adapter>> adapters_;
+  std::shared_ptr<Adapter> active_;
 };
 
 /// RMSNorm or LayerNorm over the last dimension.

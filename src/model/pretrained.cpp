@@ -9,18 +9,6 @@ namespace guerdon::model {
 namespace fs = std::filesystem;
 namespace {
 
-// The causal model's class in Transformers.
-std::string causal_architecture(const data::ModelConfig& config) {
-  static const std::map<std::string, std::string> kClasses{
-      {"gemma2", "Gemma2ForCausalLM"},  {"gemma3_text", "Gemma3ForCausalLM"},
-      {"gpt2", "GPT2LMHeadModel"},      {"gpt_neox", "GPTNeoXForCausalLM"},
-      {"llama", "LlamaForCausalLM"},    {"mistral", "MistralForCausalLM"},
-      {"olmo2", "Olmo2ForCausalLM"},    {"phi3", "Phi3ForCausalLM"},
-      {"qwen2", "Qwen2ForCausalLM"},    {"qwen3", "Qwen3ForCausalLM"},
-      {"smollm3", "SmolLM3ForCausalLM"}};
-  return kClasses.at(config.family);
-}
-
 ModelOptions on_meta(ModelOptions options) {
   options.device = at::kMeta;
   return options;
@@ -82,9 +70,9 @@ void write_decoder(NewFolder& folder, const Decoder& decoder, const SaveOptions&
   write_model_tensors(
       folder, stored_tensors(tensor_names(config, decoder).tensors, decoder, config, options.dtype),
       options.shard_bytes);
-  folder.add("config.json",
-             config_text(config, {{"architectures", Json::array({causal_architecture(config)})}},
-                         options));
+  folder.add(
+      "config.json",
+      config_text(config, {{"architectures", Json::array({classes_of(config).causal})}}, options));
   copy_assets(folder, options, true);
 }
 

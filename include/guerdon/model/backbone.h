@@ -3,8 +3,13 @@
 
 #include <torch/nn/module.h>
 
+#include <map>
+#include <memory>
+#include <string>
+
 #include "guerdon/data/hf_config.h"
 #include "guerdon/model/batch.h"
+#include "guerdon/model/lora.h"
 
 namespace guerdon::model {
 
@@ -44,6 +49,11 @@ class Backbone : public torch::nn::Module {
   }
   data::ModelConfig config_;
   ModelOptions options_;
+
+ private:
+  friend struct Adapters;  // of lora.cpp
+  std::map<std::string, LoraOptions> adapters_;
+  std::string active_adapter_;
 };
 
 /// A decoder without LM head, or an encoder (with or without pooler), as the configuration says;

@@ -52,9 +52,9 @@ std::shared_ptr<Decoder> new_decoder(const Json& config, const std::string& wher
 /// parameter's numbers depend on the seed and its name alone.
 void initialise(Backbone& body, uint64_t seed);
 
-/// Saves as a folder that Transformers loads, all there or not there, replacing an older one.
-/// Adapters are not part of it: merge them, or save_adapter(). Throws Error (Kind::surroundings)
-/// for the disk, Kind::stopped for weights that are not finite.
+/// Saves as a folder that Transformers loads, all there or not there, replacing an older one. An
+/// adapter in use is merged into what is saved. Throws Error (Kind::surroundings) for the disk,
+/// Kind::stopped for weights that are not finite.
 void save_decoder(const Decoder& decoder, const std::filesystem::path& folder,
                   const SaveOptions& options = {});
 /// The same into a folder that is being made, beside other files.

@@ -1,0 +1,204 @@
+#include "guerdon/model/reward_model.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "guerdon/base/error.h"
+#include "guerdon/base/log.h"
+#include "model/folder.h"
+
+namespace guerdon::model {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kPoolingKey = "guerdon_pooling";  // of config.json
+
+bool is_roberta(const data::ModelConfig& config) { return config.family.ends_with("roberta"); }
+
+/// Name of the head's weight in files, without ".weight".
+std::string head_name(const data::ModelConfig& config) {
+  if (config.decoder()) return "score";
+  return is_roberta(config) ? "classifier.out_proj" : "classifier";
+}
+
+/// The body's tensors as *ForSequenceClassification names them: RoBERTa's pooler is part of its
+/// head.
+TensorNames names_of(const data::ModelConfig& config, const Backbone& body) {
+  TensorNames names = tensor_names(config, body);
+  for (StoredTensor& tensor : names.tensors)
+    if (is_roberta(config) && tensor.parts[0].starts_with("pooler."))
+      tensor.name = "classifier.dense" + tensor.parts[0].substr(std::string_view("pooler").size());
+  return names;
+}
+
+std::optional<Pooling> pooling_named(const std::string& name) {
+  if (name == "last") return Pooling::last;
+  if (name == "cls") return Pooling::cls;
+  if (name == "mean") return Pooling::mean;
+  if (name == "pooler") return Pooling::pooler;
+  return std::nullopt;
+}
+
+std::string name_of(Pooling pooling) {
+  switch (pooling) {
+    case Pooling::last: return "last";
+    case Pooling::cls: return "cls";
+    case Pooling::mean: return "mean";
+    case Pooling::pooler: return "pooler";
+  }
+  return {};
+}
+
+Pooling default_pooling(const data::ModelConfig& config, const fs::path& folder) {
+  if (config.decoder()) return Pooling::last;
+  if (config.json->contains(kPoolingKey)) {
+    const Json& value = config.json->at(kPoolingKey);
+    const auto pooling = value.is_string() ? pooling_named(value.get<std::string>()) : std::nullopt;
+    if (!pooling)
+      fail_input(config.where + ": key " + kPoolingKey,
+                 "unknown pooling " + value.dump() + " (have: cls, last, mean, pooler)");
+    return *pooling;
+  }
+  if (const fs::path file = folder / "1_Pooling" / "config.json"; fs::exists(file)) {
+    const Json json = read_json(file);
+    const auto on = [&](const char* key) {
+      return json.is_object() && json.contains(key) && json.at(key) == true;
+    };
+    if (on("pooling_mode_mean_tokens")) return Pooling::mean;
+    if (on("pooling_mode_cls_token")) return Pooling::cls;
+    fail_input(file.string(), "asks for a pooling that guerdon does not have (have: cls, mean)");
+  }
+  return Pooling::pooler;
+}
+
+/// Whether the files hold a head; throws when it is not one of a reward model.
+bool has_head(const ModelTensors& files, const data::ModelConfig& config) {
+  const std::string name = head_name(config) + ".weight";
+  const data::TensorEntry* head = files.find(name);
+  if (head == nullptr) return false;
+  if (head->shape != std::vector<int64_t>{1, config.hidden_size()}) {
+    std::string shape;
+    for (const int64_t size : head->shape) shape += str(shape.empty() ? "" : ", ", size);
+    fail_input(files.where() + ": tensor " + show(name),
+               str("has shape [", shape, "], a reward head needs [1, ", config.hidden_size(), "]"));
+  }
+  return true;
+}
+
+}  // namespace
+
+RewardModel::RewardModel(std::shared_ptr<Backbone> body, Pooling pooling)
+    : body_(std::move(body)), pooling_(pooling) {
+  register_module("body", body_);
+  const at::TensorOptions options = at::TensorOptions(at::kFloat).device(body_->options().device);
+  head_weight_ = register_parameter("head", at::empty({1, body_->hidden_size()}, options));
+  if (config().encoder()) head_bias_ = register_parameter("head_bias", at::empty({1}, options));
+}
+
+Tensor RewardModel::scores(const PackedBatch& batch) {
+  const Tensor states = pooled(*body_, batch, pooling_).to(at::kFloat);
+  // A product of a matrix and one vector is summed in another order for other numbers of rows; this
+  // is not.
+  const Tensor scores = (states * head_weight_).sum(-1);
+  return head_bias_.defined() ? scores + head_bias_ : scores;
+}
+
+std::shared_ptr<RewardModel> load_reward_model(const fs::path& path,
+                                               const RewardLoadOptions& options) {
+  const fs::path folder = model_folder(path);
+  const data::ModelConfig config = data::read_model_config(folder);
+  const ModelTensors files = ModelTensors::of_folder(folder);
+  const std::string head = head_name(config);
+  const bool there = has_head(files, config);
+  if (!there && !options.new_head)
+    fail_input(files.where() + ": tensor " + show(head + ".weight"),
+               "is missing: this model has no reward head", "guerdon train reward makes one");
+  const Pooling pooling = options.pooling.value_or(default_pooling(config, folder));
+  if (config.decoder() && pooling != Pooling::last)
+    fail_input(config.where, "a decoder is pooled at the last token");
+  if (config.encoder() && pooling == Pooling::last)
+    fail_input(config.where, "an encoder is pooled by cls, mean or pooler");
+
+  ModelOptions meta = options.load.model;
+  meta.device = at::kMeta;
+  const bool with_pooler = pooling == Pooling::pooler;
+  const std::shared_ptr<Backbone> skeleton = make_backbone(config, meta, with_pooler);
+  std::vector<StoredTensor> names = names_in(files, names_of(config, *skeleton));
+  // A pooler belongs to the head where the folder has none: it is made with it.
+  const auto is_new = [&](const StoredTensor& tensor) {
+    return !there && tensor.parts[0].starts_with("pooler.") && files.find(tensor.name) == nullptr;
+  };
+  const bool new_pooler = std::any_of(names.begin(), names.end(), is_new);
+  std::erase_if(names, is_new);
+  check_tensors(files, names, *skeleton, config);
+
+  auto model = std::make_shared<RewardModel>(make_backbone(config, options.load.model, with_pooler),
+                                             pooling);
+  if (new_pooler) initialise(model->body(), options.seed);
+  copy_tensors(files, names, model->body(), config, options.load.allow_nonfinite);
+  const at::NoGradGuard no_grad;
+  if (there) {
+    std::vector<StoredTensor> stored{{.name = head + ".weight", .parts = {"head"}}};
+    if (model->head_bias().defined())
+      stored.push_back({.name = head + ".bias", .parts = {"head_bias"}});
+    check_tensors(files, stored, *model, config);
+    copy_tensors(files, stored, *model, config, options.load.allow_nonfinite);
+  } else {
+    model->head_weight().copy_(normal_numbers({1, config.hidden_size()}, config.initializer_range,
+                                              options.seed, "score.weight"));
+    if (model->head_bias().defined()) model->head_bias().zero_();
+    log::info(str(folder.string(), ": this model has no reward head; a new one was made"));
+  }
+  warn_of_unexpected(files, names,
+                     {"lm_head.weight", "embed_out.weight", head + ".weight", head + ".bias"});
+  return model;
+}
+
+void write_reward_model(NewFolder& folder, const RewardModel& model, const SaveOptions& options) {
+  const data::ModelConfig& config = model.config();
+  NamedTensors tensors =
+      stored_tensors(names_of(config, model.body()).tensors, model.body(), config, options.dtype);
+  const std::string head = head_name(config);
+  tensors.emplace_back(head + ".weight", model.head_weight().detach());
+  if (model.head_bias().defined()) tensors.emplace_back(head + ".bias", model.head_bias().detach());
+  write_model_tensors(folder, tensors, options.shard_bytes);
+
+  const bool transformers_pools_so =
+      model.pooling() == Pooling::last || model.pooling() == Pooling::pooler;
+  Json changes = {
+      {"architectures", Json::array({transformers_pools_so ? classes_of(config).classifier
+                                                           : classes_of(config).body})},
+      {"num_labels", 1},
+      {"id2label", {{"0", "LABEL_0"}}},
+      {"label2id", {{"LABEL_0", 0}}}};
+  if (!transformers_pools_so) changes[kPoolingKey] = name_of(model.pooling());
+  folder.add("config.json", config_text(config, changes, options));
+  copy_assets(folder, options, false);
+}
+
+void save_reward_model(RewardModel& model, const fs::path& folder, const SaveOptions& options,
+                       const PackedBatch* probe) {
+  NewFolder out(folder);
+  write_reward_model(out, model, options);
+  // Scores of weights that were rounded when saved differ by their rounding.
+  if (probe != nullptr)
+    verify_saved(out.path(), model, *probe, options.dtype == at::kFloat ? 0.0 : 0.1);
+  out.commit();
+}
+
+void verify_saved(const fs::path& folder, RewardModel& model, const PackedBatch& probe,
+                  double tolerance) {
+  const at::NoGradGuard no_grad;
+  const auto saved = load_reward_model(
+      folder, {.load = {.model = model.body().options()}, .pooling = model.pooling()});
+  const Tensor before = model.scores(probe), after = saved->scores(probe);
+  const bool equal =
+      tolerance > 0 ? ((before - after).abs() <= tolerance * (1 + before.abs())).all().item<bool>()
+                    : at::equal(before, after);
+  if (!equal)
+    fail_surroundings(folder.string(), str("the saved model does not give the scores of the model "
+                                           "in memory: they differ by up to ",
+                                           (before - after).abs().max().item<double>()));
+}
+
+}  // namespace guerdon::model

@@ -1,0 +1,163 @@
+#include "guerdon/model/lora.h"
+
+#include <gtest/gtest.h>
+
+#include "guerdon/model/logprobs.h"
+#include "guerdon/model/reward_model.h"
+#include "model/fixture_models.h"
+#include "support/errors.h"
+
+namespace guerdon::model {
+namespace {
+
+PackedBatch batch_of(const std::string& name) {
+  const std::vector<Sequence> one{
+      test::all_targets(test::expected_models().at(name).at("sequences").at(2).at("tokens"))};
+  return pack(one, {});
+}
+
+// Numbers instead of the zeros of B, so that the adapter does something.
+void disturb(Backbone& body, double size) {
+  const at::NoGradGuard no_grad;
+  for (const auto& p : body.named_parameters())
+    if (p.key().ends_with(".b"))
+      p.value().copy_(at::arange(p.value().numel(), at::kFloat).sin().view_as(p.value()) * size);
+}
+
+double difference(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
+
+// Separate, transposed, per-head and stacked projections.
+class Lora : public testing::TestWithParam<std::string> {};
+
+TEST_P(Lora, ChangesNothingUntilItLearns) {
+  const auto decoder = load_decoder(test::fixture("models") / GetParam());
+  const PackedBatch batch = batch_of(GetParam());
+  const Tensor before = logprobs(*decoder, batch).detach();
+  add_adapter(*decoder, "policy", {.r = 4, .target_modules = {"all-linear"}}, 1);
+  const Tensor after = logprobs(*decoder, batch);
+  EXPECT_TRUE(at::equal(before, after));
+  after.sum().backward();
+  for (const auto& p : decoder->named_parameters()) {
+    const bool adapter = p.key().find(".lora_policy.") != std::string::npos;
+    EXPECT_EQ(p.value().requires_grad(), adapter) << p.key();
+    EXPECT_EQ(p.value().grad().defined(), adapter) << p.key();
+  }
+}
+
+TEST_P(Lora, MergedSavedAndLoadedAreTheSameModel) {
+  const at::NoGradGuard no_grad;
+  const test::TemporaryFolder out;
+  const PackedBatch batch = batch_of(GetParam());
+  const auto decoder = load_decoder(test::fixture("models") / GetParam());
+  const Tensor base = logprobs(*decoder, batch);
+  add_adapter(*decoder, "policy", {.r = 4, .lora_alpha = 8, .target_modules = {"all-linear"}}, 1);
+  disturb(*decoder, 0.1);
+  const Tensor adapted = logprobs(*decoder, batch);
+  EXPECT_GT(difference(base, adapted), 1e-3);
+
+  NewFolder folder(out.path() / "adapter");
+  write_adapter(folder, *decoder, "policy", "base");
+  folder.commit();
+  save_decoder(*decoder, out.path() / "saved");
+  EXPECT_LT(difference(logprobs(*load_decoder(out.path() / "saved"), batch), adapted), 1e-5);
+
+  const auto other = load_decoder(test::fixture("models") / GetParam());
+  load_adapter(*other, "again", out.path() / "adapter");
+  EXPECT_TRUE(at::equal(logprobs(*other, batch), adapted));
+
+  merge_adapter(*decoder, "policy");
+  EXPECT_LT(difference(logprobs(*decoder, batch), adapted), 1e-5);
+  EXPECT_TRUE(adapter_names(*decoder).empty());
+  EXPECT_EQ(decoder->named_parameters().size(),
+            load_decoder(test::fixture("models") / GetParam())->named_parameters().size());
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Lora, testing::Values("llama", "gpt2", "gpt-neox", "gemma2"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+TEST(LoraAdapters, TakeTurnsOnOneBody) {
+  const at::NoGradGuard no_grad;
+  const auto decoder = load_decoder(test::fixture("models/llama"));
+  const PackedBatch batch = batch_of("llama");
+  const Tensor base = logprobs(*decoder, batch);
+  add_adapter(*decoder, "one", {.r = 2}, 1);
+  disturb(*decoder, 0.2);
+  const Tensor one = logprobs(*decoder, batch);
+  add_adapter(*decoder, "two", {.r = 3}, 2);
+  EXPECT_EQ(active_adapter(*decoder), "two");
+  {
+    const AdapterScope reference(*decoder, "");
+    EXPECT_TRUE(at::equal(logprobs(*decoder, batch), base));
+  }
+  EXPECT_EQ(active_adapter(*decoder), "two");
+  use_adapter(*decoder, "one");
+  EXPECT_TRUE(at::equal(logprobs(*decoder, batch), one));
+}
+
+TEST(LoraAdapters, TargetWhatPeftWouldTarget) {
+  const auto decoder = load_decoder(test::fixture("models/llama"));
+  add_adapter(*decoder, "policy", {.r = 2}, 1);
+  const auto parameters = decoder->named_parameters();
+  EXPECT_TRUE(parameters.contains("layer1.query.lora_policy.a"));
+  EXPECT_TRUE(parameters.contains("layer1.value.lora_policy.b"));
+  EXPECT_FALSE(parameters.contains("layer1.key.lora_policy.a"));
+}
+
+TEST(LoraAdapters, NameATargetThatIsNotThere) {
+  const auto decoder = load_decoder(test::fixture("models/llama"));
+  const std::string text = test::refusal(Kind::settings, [&] {
+    add_adapter(*decoder, "p", {.target_modules = {"q_proj", "qkv"}}, 1);
+  });
+  EXPECT_NE(text.find("no layer is called \"qkv\" (have: all-linear, down_proj, gate_proj"),
+            std::string::npos)
+      << text;
+}
+
+TEST(LoraAdapters, OfARewardModelCarryItsHead) {
+  const at::NoGradGuard no_grad;
+  const test::TemporaryFolder out;
+  const auto model = load_reward_model(test::fixture("models/llama-score"));
+  const std::vector<Sequence> rows{{.tokens = {5, 9, 12}}};
+  add_adapter(model->body(), "reward", {.r = 2}, 1);
+  disturb(model->body(), 0.2);
+  model->head_weight().mul_(1.5);
+  NewFolder folder(out.path() / "adapter");
+  write_adapter(folder, *model, "reward", "base");
+  folder.commit();
+  const auto other = load_reward_model(test::fixture("models/llama-score"));
+  load_adapter(*other, "reward", out.path() / "adapter");
+  EXPECT_TRUE(at::equal(other->scores(pack(rows, {})), model->scores(pack(rows, {}))));
+}
+
+TEST(LoraAdapters, RefuseWhatIsNotPlainLora) {
+  const test::TemporaryFolder out;
+  const auto decoder = load_decoder(test::fixture("models/llama"));
+  add_adapter(*decoder, "p", {.r = 2}, 1);
+  NewFolder folder(out.path() / "adapter");
+  write_adapter(folder, *decoder, "p", "base");
+  folder.commit();
+  Json config = read_json(out.path() / "adapter/adapter_config.json");
+  const auto refused = [&](const std::string& key, const Json& value) {
+    Json changed = config;
+    changed[key] = value;
+    write_file(out.path() / "adapter/adapter_config.json", changed.dump());
+    const auto fresh = load_decoder(test::fixture("models/llama"));
+    return test::refusal(Kind::input, [&] { load_adapter(*fresh, "p", out.path() / "adapter"); });
+  };
+  EXPECT_NE(refused("use_dora", true).find("key use_dora: is not supported"), std::string::npos);
+  EXPECT_NE(refused("peft_type", "IA3").find("key peft_type: only LORA"), std::string::npos);
+  EXPECT_NE(refused("r", 3).find("has another shape than this model and r need"),
+            std::string::npos);
+  write_file(out.path() / "adapter/adapter_config.json", config.dump());
+  const auto phi = load_decoder(test::fixture("models/phi3"));
+  EXPECT_NE(test::refusal(Kind::input, [&] { load_adapter(*phi, "p", out.path() / "adapter"); })
+                .find("belongs to no linear layer of this phi3 model"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace guerdon::model
