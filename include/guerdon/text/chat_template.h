@@ -33,7 +33,7 @@ struct Rendered {
 /// A parsed template. Immutable; any number of threads may render one.
 class ChatTemplate {
  public:
-  /// Throws Error (Kind::input) with "NAME:LINE:COLUMN: …" when the template is malformed.
+  /// Throws Error (Kind::input) with "NAME:LINE:COLUMN: ..." when the template is malformed.
   static ChatTemplate parse(std::string_view source, const std::string& name,
                             const TemplateLimits& limits = {});
   /// The template of a model folder: chat_template.jinja, else "chat_template" of
