@@ -85,13 +85,6 @@ struct Kernels {
                        float temperature, float lse, float entropy, float d_logprob,
                        float d_entropy);
 
-  /// Decoupled weight decay, then Adam; gradients are multiplied by `factor` first.
-  void (*adamw)(float* parameter, const float* gradient, float* first, float* second, int64_t count,
-                float factor, float learning_rate, float beta1, float beta2, float epsilon,
-                float weight_decay, float correction1, float correction2);
-  /// Sum of squares in double precision, in fixed order.
-  double (*sum_of_squares)(const float* x, int64_t count);
-
   const char* name;  ///< "avx512" or "avx2"
 };
 

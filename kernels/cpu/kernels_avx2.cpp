@@ -36,8 +36,6 @@ const Kernels& avx2_kernels() {
       .swiglu_backward = swiglu_backward,
       .row_stats = row_stats,
       .row_gradient = row_gradient,
-      .adamw = adamw,
-      .sum_of_squares = sum_of_squares,
       .name = "avx2",
   };
   return table;

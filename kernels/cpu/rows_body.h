@@ -1,4 +1,4 @@
-/// Row kernels: normalisation, rotary positions, SwiGLU, token statistics, AdamW. Included once for
+/// Row kernels: normalisation, rotary positions, SwiGLU, token statistics. Included once for
 /// each instruction set, inside its own namespace.
 
 constexpr int64_t kFloatLanes = kLanes<float>;
@@ -203,33 +203,4 @@ void row_gradient(float* x, int64_t vocabulary, int64_t token, float scale, floa
   float d = d_logprob * -std::expm1(log_p);
   if (d_entropy != 0 && p > 0) d -= d_entropy * p * (log_p + entropy);
   x[token] = d * slope * (softcap > 0 ? 1.0f - capped * capped : 1.0f);
-}
-
-void adamw(float* parameter, const float* gradient, float* first, float* second, int64_t count,
-           float factor, float learning_rate, float beta1, float beta2, float epsilon,
-           float weight_decay, float correction1, float correction2) {
-  // As torch.optim.AdamW: p -= lr wd p; m, v; p -= lr / c1 * m / (sqrt(v) / sqrt(c2) + eps).
-  const float step = learning_rate / correction1, root = 1.0f / std::sqrt(correction2),
-              keep = 1.0f - learning_rate * weight_decay;
-  for (int64_t i = 0; i < count; ++i) {
-    const float g = gradient[i] * factor;
-    const float m = first[i] + (g - first[i]) * (1.0f - beta1);
-    const float v = second[i] * beta2 + g * g * (1.0f - beta2);
-    first[i] = m;
-    second[i] = v;
-    parameter[i] = parameter[i] * keep - step * m / (std::sqrt(v) * root + epsilon);
-  }
-}
-
-double sum_of_squares(const float* x, int64_t count) {
-  double lanes[8] = {};
-  int64_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    for (int64_t j = 0; j < 8; ++j)
-      lanes[j] += static_cast<double>(x[i + j]) * static_cast<double>(x[i + j]);
-  }
-  double total = ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) +
-                 ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
-  for (; i < count; ++i) total += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  return total;
 }
