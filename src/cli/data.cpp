@@ -1,7 +1,10 @@
 /// `guerdon data`: make, convert, split, inspect and lint data.
 #include "cli/data.h"
 
+#include <filesystem>
+
 #include "cli/commands.h"
+#include "guerdon/base/file.h"
 
 namespace guerdon::cli {
 
@@ -23,10 +26,51 @@ data::DataSource::Options DataArguments::options() const {
   return out;
 }
 
+void EncodeArguments::add_to(CLI::App* command, bool model_required) {
+  command->add_option("--model", model, "Folder with tokenizer.json and its chat template")
+      ->required(model_required);
+  command->add_option("--chat-template", chat_template,
+                      "A Jinja file in place of the model's template");
+  command->add_option("--max-length", max_length, "Tokens of a row, 1024 unless given")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  command->add_option("--truncation-mode", truncation_mode,
+                      "filter, keep_start, keep_end or prompt_left; by default filter for reward "
+                      "models, else keep_start");
+  command->add_flag("--assistant-only-loss", assistant_only_loss, "Train assistant turns alone");
+  command->add_flag("--whole-sequence-loss", whole_sequence_loss,
+                    "Train prompts too (completion_only_loss=false)");
+}
+
+data::EncodeOptions EncodeArguments::options() const {
+  data::EncodeOptions out{.assistant_only_loss = assistant_only_loss};
+  if (whole_sequence_loss) out.completion_only_loss = false;
+  return out;
+}
+
+data::TruncationMode EncodeArguments::mode(bool judging) const {
+  if (!truncation_mode.empty())
+    return data::truncation_mode(truncation_mode, "flag --truncation-mode");
+  return judging ? data::TruncationMode::filter : data::TruncationMode::keep_start;
+}
+
+TextModel TextModel::load(const EncodeArguments& arguments) {
+  TextModel out{text::Tokenizer::load(arguments.model), std::nullopt};
+  if (!arguments.chat_template.empty()) {
+    out.chat_template =
+        text::ChatTemplate::parse(read_file(arguments.chat_template), arguments.chat_template);
+  } else if (std::filesystem::is_directory(arguments.model) &&
+             text::ChatTemplate::exists(arguments.model)) {
+    out.chat_template = text::ChatTemplate::load(arguments.model);
+  }
+  return out;
+}
+
 void add_data(CLI::App& program) {
   CLI::App* data = add_command(program, "data", "guerdon data make --output data/words");
   data->require_subcommand(1);
   add_data_make(data);
+  add_data_inspect(data);
+  add_data_lint(data);
   add_data_convert(data);
   add_data_split(data);
 }

@@ -1,7 +1,11 @@
 // `guerdon data` as its users meet it.
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "guerdon/base/file.h"
+#include "guerdon/base/json_reader.h"
+#include "support/data.h"
 #include "support/program.h"
 #include "support/temporary.h"
 
@@ -72,6 +76,46 @@ TEST(DataSplit, KeepsThePromptsApart) {
     EXPECT_NE(train.find(prompt) == std::string::npos, test.find(prompt) == std::string::npos)
         << prompt;
   }
+}
+
+/// A folder with the tiny ChatML tokenizer of the encoder's fixture.
+std::string model_folder(const TemporaryFolder& folder) {
+  const Json files = read_json(fixture("encode.json"))["tokenizers"]["chatml"];
+  folder.file("model/tokenizer.json", files["tokenizer"].dump());
+  folder.file("model/tokenizer_config.json", files["tokenizer_config"].dump());
+  return at(folder, "model");
+}
+
+TEST(DataInspect, ShowsEveryTokenWithRoleAndTarget) {
+  const TemporaryFolder folder;
+  const auto rows =
+      folder.file("a.jsonl", "{\"prompt\":\"The sky\",\"completion\":\" is blue.\"}\n");
+  const std::string arguments =
+      "data inspect --data " + rows.string() + " --model " + model_folder(folder);
+  const Ran text = run_guerdon(arguments + " 2>&1");
+  EXPECT_EQ(text.code, 0) << text.out;
+  EXPECT_NE(text.out.find("as sft: the row fits"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("completion  yes        1.0  \"<|im_end|>\""), std::string::npos)
+      << text.out;
+  EXPECT_NE(text.out.find("prompt      -          0.0  \"The\""), std::string::npos) << text.out;
+  const Json json = parse_json(run_guerdon(arguments + " --json").out, "inspect");
+  EXPECT_EQ(json["sequence"]["tokens"].size(), json["sequence"]["trained"].size());
+  EXPECT_EQ(run_guerdon(arguments + " --row 1 2>&1").code, 2);
+  EXPECT_EQ(run_guerdon(arguments + " --as dpo 2>&1").code, 3);
+}
+
+TEST(DataLint, ExitsWith3WhenAFindingIsFatal) {
+  const TemporaryFolder folder;
+  const auto train = folder.file("a.jsonl",
+                                 "{\"prompt\":\"p\",\"chosen\":\"a\",\"rejected\":\"bb\"}\n"
+                                 "{\"prompt\":\"q\",\"chosen\":\"aa\",\"rejected\":\"b\"}\n");
+  const auto test =
+      folder.file("b.jsonl", "{\"prompt\":\"p\",\"chosen\":\"c\",\"rejected\":\"d\"}\n");
+  const std::string arguments = "data lint --data " + train.string();
+  EXPECT_EQ(run_guerdon(arguments + " --model " + model_folder(folder) + " 2>&1").code, 0);
+  const Ran ran = run_guerdon(arguments + " --test " + test.string() + " 2>/dev/null");
+  EXPECT_EQ(ran.code, 3);
+  EXPECT_NE(ran.out.find("fatal: shared_prompts: 1 of 1 test rows"), std::string::npos) << ran.out;
 }
 
 }  // namespace
