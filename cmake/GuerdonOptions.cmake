@@ -1,6 +1,7 @@
 # Warnings, sanitizers and the compiler cache: for the top-level build only, so that a project which adds guerdon as a
 # subdirectory keeps its own.
 option(GUERDON_SANITIZE "AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
+option(GUERDON_BUILD_FUZZERS "libFuzzer programs instead of the tests (needs clang)" OFF)
 option(GUERDON_WERROR "Warnings are errors" ${PROJECT_IS_TOP_LEVEL})
 
 add_library(guerdon_options INTERFACE)
@@ -20,6 +21,9 @@ if(PROJECT_IS_TOP_LEVEL)
     target_compile_options(guerdon_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined
                                                      -fno-omit-frame-pointer)
     target_link_options(guerdon_options INTERFACE -fsanitize=address,undefined)
+  endif()
+  if(GUERDON_BUILD_FUZZERS)
+    target_compile_options(guerdon_options INTERFACE -fsanitize=fuzzer-no-link)
   endif()
   find_program(GUERDON_CCACHE ccache)
   if(GUERDON_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)

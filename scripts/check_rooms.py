@@ -4,11 +4,11 @@
   * a room that uses a room below it;
   * a third-party header outside the rooms and files that may see it;
   * LibTorch on the ground floor, or ATen in a .cu file;
-  * headers that include each other in a circle.
+  * headers that include each other in a circle;
+  * a guerdon/guerdon.h that does not include every public header.
 
-    scripts/check_rooms.py [ROOT]
-
-Prints one line for each fault, as FILE:LINE: WHAT; exit code 1 when there is any.
+    scripts/check_rooms.py             prints one line for each fault, as FILE:LINE: WHAT; exit code 1 when there is any
+    scripts/check_rooms.py --umbrella  writes include/guerdon/guerdon.h anew
 """
 import re
 import sys
@@ -58,6 +58,7 @@ LIBRARIES = [
     ("benchmark/", set(), set()),
 ]
 
+UMBRELLA = "include/guerdon/guerdon.h"
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 
@@ -157,12 +158,27 @@ def faults(root):
             if path.suffix == ".h":
                 key = "/".join(relative.parts[1:])
                 graph[key] = [m.group(2) for m in map(INCLUDE.match, text.splitlines()) if m]
+    if (root / UMBRELLA).exists() and (root / UMBRELLA).read_text() != umbrella(root):
+        yield f"{UMBRELLA}:1: does not include every public header (scripts/check_rooms.py --umbrella writes it)"
     for circle in circles(graph):
         yield f"{circle[0]}:1: headers include each other: {' -> '.join(circle)}"
 
 
+def umbrella(root):
+    """The text of guerdon/guerdon.h: every public header, in the order of the rooms."""
+    include = Path(root) / "include"
+    names = [path.relative_to(include).as_posix()
+             for room in ROOMS for path in sorted((include / "guerdon" / room).glob("*.h"))]
+    return ("/// All of guerdon, for quick starts. Larger programs include what they use, and compile faster.\n"
+            "/// Written by scripts/check_rooms.py --umbrella.\n#pragma once\n\n"
+            + "".join(f'#include "{name}"\n' for name in names))
+
+
 def main():
-    root = sys.argv[1] if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parent.parent
+    if sys.argv[1:] == ["--umbrella"]:
+        (root / UMBRELLA).write_text(umbrella(root))
+        return 0
     found = list(faults(root))
     print("\n".join(found) if found else "rooms: in order")
     return 1 if found else 0

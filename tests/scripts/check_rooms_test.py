@@ -25,7 +25,6 @@ class CheckRooms(unittest.TestCase):
             "src/cli/score.cpp": '#include <CLI/CLI.hpp>\n#include "cli/output.h"\n',
             "kernels/cpu/segment.cpp": '#include "guerdon/base/error.h"\n#include <ATen/Parallel.h>\n',
             "kernels/cuda/segment.cu": "#include <cuda_runtime.h>\n",
-            "include/guerdon/guerdon.h": '#include "guerdon/train/loop.h"\n',
         }))
 
     def test_sees_an_upward_include(self):
@@ -60,6 +59,16 @@ class CheckRooms(unittest.TestCase):
         })
         self.assertEqual(["guerdon/data/a.h:1: headers include each other: "
                           "guerdon/data/a.h -> guerdon/data/b.h -> guerdon/data/a.h"], found)
+
+    def test_sees_an_umbrella_with_a_hole(self):
+        files = {"include/guerdon/base/error.h": "\n", "include/guerdon/guerdon.h": "#pragma once\n"}
+        self.assertEqual(1, len(self.faults(files)))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "include/guerdon/base/error.h"
+            path.parent.mkdir(parents=True)
+            path.write_text("\n")
+            files["include/guerdon/guerdon.h"] = check_rooms.umbrella(folder)
+        self.assertEqual([], self.faults(files))
 
     def test_sees_a_file_in_no_room(self):
         self.assertEqual(1, len(self.faults({"src/utils/a.cpp": "\n"})))
