@@ -97,7 +97,7 @@ TEST(DataInspect, ShowsEveryTokenWithRoleAndTarget) {
   EXPECT_NE(text.out.find("as sft: the row fits"), std::string::npos) << text.out;
   EXPECT_NE(text.out.find("completion  yes        1.0  \"<|im_end|>\""), std::string::npos)
       << text.out;
-  EXPECT_NE(text.out.find("prompt      -          0.0  \"The\""), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("prompt      -          0.0  \" sky\""), std::string::npos) << text.out;
   const Json json = parse_json(run_guerdon(arguments + " --json").out, "inspect");
   EXPECT_EQ(json["sequence"]["tokens"].size(), json["sequence"]["trained"].size());
   EXPECT_EQ(run_guerdon(arguments + " --row 1 2>&1").code, 2);
