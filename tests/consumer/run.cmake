@@ -16,13 +16,16 @@ run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${PREFIX})
 run(${PREFIX}/bin/guerdon version)
 run(${PREFIX}/bin/guerdon doctor --threads 1) # opens the installed upper half, and LibTorch
 
+if(CCACHE)
+  set(launcher -DCMAKE_CXX_COMPILER_LAUNCHER=${CCACHE})
+endif()
 file(GLOB projects ${SOURCE}/examples/*/CMakeLists.txt)
 foreach(file ${SOURCE}/tests/consumer/program/CMakeLists.txt ${projects})
   get_filename_component(project ${file} DIRECTORY)
   get_filename_component(name ${project} NAME)
   message(STATUS "${name}")
   run(${CMAKE_COMMAND} -S ${project} -B ${WORK}/${name} -G ${GENERATOR} -DCMAKE_BUILD_TYPE=Release
-      -DCMAKE_PREFIX_PATH=${PREFIX} -DCMAKE_CXX_COMPILER=${COMPILER} "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}")
+      -DCMAKE_PREFIX_PATH=${PREFIX} -DCMAKE_CXX_COMPILER=${COMPILER} ${launcher})
   run(${CMAKE_COMMAND} --build ${WORK}/${name})
   run(${CMAKE_CTEST_COMMAND} --test-dir ${WORK}/${name} --output-on-failure --no-tests=error)
 endforeach()
