@@ -1,5 +1,7 @@
 #include "guerdon/model/decoder.h"
 
+#include <algorithm>
+
 #include "guerdon/base/error.h"
 #include "guerdon/ops/layers.h"
 #include "guerdon/ops/linear.h"
@@ -9,6 +11,30 @@
 
 namespace guerdon::model {
 using data::DecoderConfig;
+
+namespace {
+
+/// [T] int64: for each token the length of its sequence; for a shared prefix that of the longest
+/// that begins with it.
+Tensor sequence_lengths(const PackedBatch& batch) {
+  std::vector<int64_t> length(batch.segments.size());
+  const Tensor positions = batch.positions.to(at::kCPU);
+  for (size_t s = batch.segments.size(); s-- > 0;) {
+    const Segment& segment = batch.segments[s];
+    if (segment.end > segment.begin)
+      length[s] = std::max(length[s], positions[segment.end - 1].item<int64_t>() + 1);
+    if (segment.parent >= 0) {
+      int64_t& parent = length[static_cast<size_t>(segment.parent)];
+      parent = std::max(parent, length[s]);
+    }
+  }
+  Tensor out = at::empty_like(positions);
+  for (size_t s = 0; s < batch.segments.size(); ++s)
+    out.slice(0, batch.segments[s].begin, batch.segments[s].end).fill_(length[s]);
+  return out.to(batch.positions.device());
+}
+
+}  // namespace
 
 /// One block. Which norms there are is the family's matter; a norm that is not there is null.
 struct Decoder::Layer : torch::nn::Module {
@@ -154,12 +180,17 @@ Tensor Decoder::embed(const Tensor& tokens, const Tensor& positions,
   return x;
 }
 
-Tensor Decoder::run(Tensor x, const Tensor& positions, const Attend& attend, const Tensor& rows) {
-  int64_t length = 0;
-  for (const Rotary& rotary : parts_->rotaries)
-    if (rotary.depends_on_length()) length = longest(positions);
+bool Decoder::shares_prefixes() const { return !follows_length(); }
+
+bool Decoder::follows_length() const {
+  return std::any_of(parts_->rotaries.begin(), parts_->rotaries.end(),
+                     [](const Rotary& rotary) { return rotary.depends_on_length(); });
+}
+
+Tensor Decoder::run(Tensor x, const Tensor& positions, const Attend& attend, const Tensor& rows,
+                    const Tensor& lengths) {
   std::vector<RotaryTables> tables;
-  for (const Rotary& rotary : parts_->rotaries) tables.push_back(rotary.tables(positions, length));
+  for (const Rotary& rotary : parts_->rotaries) tables.push_back(rotary.tables(positions, lengths));
 
   for (const std::shared_ptr<Layer>& layer : parts_->layers) {
     const Tensor wanted = layer == parts_->layers.back() ? rows : Tensor();
@@ -175,13 +206,16 @@ Tensor Decoder::run(Tensor x, const Tensor& positions, const Attend& attend, con
 }
 
 Tensor Decoder::forward(const PackedBatch& batch, const Tensor& rows) {
+  const Tensor lengths = follows_length() ? sequence_lengths(batch) : Tensor();
   return run(embed(batch.tokens, batch.positions, batch.soft), batch.positions,
-             packed_attend(batch.segments), rows);
+             packed_attend(batch.segments), rows, lengths);
 }
 
 Tensor Decoder::forward(const Tensor& tokens, const Tensor& positions, const Attend& attend,
-                        const Tensor& rows) {
-  return run(embed(tokens, positions, std::nullopt), positions, attend, rows);
+                        const Tensor& rows, const Tensor& lengths) {
+  if (follows_length() && !lengths.defined())
+    return forward(tokens, positions, attend, rows, at::full_like(positions, longest(positions)));
+  return run(embed(tokens, positions, std::nullopt), positions, attend, rows, lengths);
 }
 
 Tensor Decoder::head_weight() {

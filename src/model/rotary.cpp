@@ -77,23 +77,25 @@ bool Rotary::depends_on_length() const {
   return rope_.kind == data::Rope::Kind::dynamic || rope_.kind == data::Rope::Kind::longrope;
 }
 
-Tensor Rotary::inverse_frequencies(int64_t length) const {
-  if (rope_.kind == data::Rope::Kind::longrope &&
-      static_cast<double>(length) > rope_.original_positions)
-    return long_;
-  if (rope_.kind == data::Rope::Kind::dynamic && length > rope_.max_positions) {
-    const auto dimensions = static_cast<double>(rope_.dimensions);
-    const double stretch =
-        rope_.factor * static_cast<double>(length) / static_cast<double>(rope_.max_positions) -
-        (rope_.factor - 1);
-    return powers(rope_.theta * std::pow(stretch, dimensions / (dimensions - 2)), rope_.dimensions)
-        .reciprocal();
+Tensor Rotary::inverse_frequencies(const Tensor& lengths) const {
+  if (rope_.kind == data::Rope::Kind::longrope) {
+    const Tensor beyond = (lengths > rope_.original_positions).unsqueeze(1);
+    return at::where(beyond, long_.to(lengths.device()), fixed_.to(lengths.device()));
   }
-  return fixed_;
+  // The base grows with the length past max_positions, in float64 as Transformers computes it.
+  const auto dimensions = static_cast<double>(rope_.dimensions);
+  const auto limit = static_cast<double>(rope_.max_positions);
+  const Tensor length = lengths.to(at::kDouble).clamp_min(limit);
+  const Tensor stretch = rope_.factor * length / limit - (rope_.factor - 1);
+  const Tensor base = rope_.theta * stretch.pow(dimensions / (dimensions - 2));
+  const Tensor exponent =
+      at::arange(0, rope_.dimensions, 2, lengths.options().dtype(at::kFloat)) / dimensions;
+  return at::pow(base.to(at::kFloat).unsqueeze(1), exponent).reciprocal();
 }
 
-RotaryTables Rotary::tables(const Tensor& positions, int64_t length) const {
-  const Tensor frequency = inverse_frequencies(length).to(positions.device());
+RotaryTables Rotary::tables(const Tensor& positions, const Tensor& lengths) const {
+  const Tensor frequency =
+      depends_on_length() ? inverse_frequencies(lengths) : fixed_.to(positions.device());
   const Tensor angle = positions.to(at::kFloat).unsqueeze(1) * frequency;
   RotaryTables out{angle.cos(), angle.sin()};
   if (rope_.attention_factor != 1.0)

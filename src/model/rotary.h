@@ -11,17 +11,18 @@ struct RotaryTables {
   Tensor cosine, sine;
 };
 
-/// One set of frequencies. `dynamic` and `longrope` depend on the length of the longest sequence in
-/// the batch, as in Transformers; all others on the position alone.
+/// One set of frequencies. Those of `dynamic` and `longrope` depend on how long the token's
+/// sequence is, all others on the position alone.
 class Rotary {
  public:
   explicit Rotary(const data::Rope& rope);
   bool depends_on_length() const;
-  /// `length`: largest position + 1 (only looked at when depends_on_length()).
-  RotaryTables tables(const Tensor& positions, int64_t length) const;
+  /// positions [T] int64; `lengths` [T] int64: of each token's sequence, only looked at when
+  /// depends_on_length().
+  RotaryTables tables(const Tensor& positions, const Tensor& lengths) const;
 
  private:
-  Tensor inverse_frequencies(int64_t length) const;
+  Tensor inverse_frequencies(const Tensor& lengths) const;  // [R / 2] or [T, R / 2]
   data::Rope rope_;
   Tensor fixed_, long_;  // [R / 2]
 };

@@ -15,9 +15,8 @@ double largest(const Tensor& a, const Tensor& b) {
   return a.numel() == 0 ? 0.0 : (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
 }
 
-// All but those whose rotary frequencies follow the longest sequence of a batch: these can only be
-// compared one by one.
-std::vector<std::string> independent_of_length() {
+// Models whose rotary frequencies do not follow the length of the sequence.
+std::vector<std::string> models_that_share() {
   std::vector<std::string> out = test::models_with("lm");
   std::erase_if(out, [](const std::string& name) {
     return name == "llama-dynamic" || name == "llama-longrope" || name == "phi3";
@@ -31,8 +30,6 @@ class Parity : public testing::TestWithParam<std::string> {
   std::filesystem::path folder() const { return test::model_fixture(GetParam(), scratch_); }
   test::TemporaryFolder scratch_;
 };
-
-class PackedParity : public Parity {};
 
 TEST_P(Parity, LogprobsAndEntropiesAreTransformers) {
   const at::NoGradGuard no_grad;
@@ -51,7 +48,7 @@ TEST_P(Parity, LogprobsAndEntropiesAreTransformers) {
   }
 }
 
-TEST_P(PackedParity, SequencesInOneBatchAreThoseAlone) {
+TEST_P(Parity, SequencesInOneBatchAreThoseAlone) {
   const at::NoGradGuard no_grad;
   const auto decoder = load_decoder(folder());
   std::vector<Sequence> all;
@@ -65,8 +62,11 @@ TEST_P(PackedParity, SequencesInOneBatchAreThoseAlone) {
 
 // Prompt and completions of one group: packed with the prompt once, against each on its own,
 // outputs and gradients.
-TEST_P(PackedParity, SharedPrefixesChangeNeitherLogprobsNorGradients) {
+class SharedParity : public Parity {};
+
+TEST_P(SharedParity, SharedPrefixesChangeNeitherLogprobsNorGradients) {
   const auto decoder = load_decoder(folder());
+  ASSERT_TRUE(decoder->shares_prefixes());
   const std::vector<int64_t> prompt = entry().at("sequences").at(2).at("tokens");
   std::vector<Sequence> group;
   for (const size_t source : {1, 3, 2}) {
@@ -147,8 +147,11 @@ std::string test_name(const testing::TestParamInfo<std::string>& info) {
   return name;
 }
 INSTANTIATE_TEST_SUITE_P(Models, Parity, testing::ValuesIn(test::models_with("lm")), test_name);
-INSTANTIATE_TEST_SUITE_P(Models, PackedParity, testing::ValuesIn(independent_of_length()),
-                         test_name);
+INSTANTIATE_TEST_SUITE_P(Models, SharedParity, testing::ValuesIn(models_that_share()), test_name);
+
+TEST(Decoder, SharesNoPrefixWhereFrequenciesFollowTheLength) {
+  EXPECT_FALSE(load_decoder(test::fixture("models/phi3"))->shares_prefixes());
+}
 
 TEST(EncoderParity, PoolerAndMeanAreTransformers) {
   const at::NoGradGuard no_grad;

@@ -30,11 +30,15 @@ class Decoder final : public Backbone {
   Tensor forward(const PackedBatch& batch, const Tensor& rows = {}) override;
   /// The same code with another attention: tokens [T] and positions [T] int64. Throws Error
   /// (Kind::input) for a token outside the vocabulary and for a position that a table of learned
-  /// positions does not have.
+  /// positions does not have. `lengths` [T] int64, of each token's sequence, is looked at when
+  /// follows_length(); undefined: all are as long as the longest, as in Transformers.
   Tensor forward(const Tensor& tokens, const Tensor& positions, const Attend& attend,
-                 const Tensor& rows = {});
+                 const Tensor& rows = {}, const Tensor& lengths = {});
 
-  bool shares_prefixes() const override { return true; }
+  /// False for a model whose rotary frequencies follow the length of the sequence (`dynamic`,
+  /// `longrope`): a shared prompt would have the frequencies of one response.
+  bool shares_prefixes() const override;
+  bool follows_length() const;
   const data::DecoderConfig& shape() const { return *config_.decoder(); }
 
   /// The LM head for ops::linear_token_stats and the engine: [V, hidden] in the compute dtype, the
@@ -49,7 +53,8 @@ class Decoder final : public Backbone {
   struct Parts;
   Tensor embed(const Tensor& tokens, const Tensor& positions,
                const std::optional<SoftTokens>& soft);
-  Tensor run(Tensor x, const Tensor& positions, const Attend& attend, const Tensor& rows);
+  Tensor run(Tensor x, const Tensor& positions, const Attend& attend, const Tensor& rows,
+             const Tensor& lengths);
   bool has_head_;
   std::unique_ptr<Parts> parts_;
 };
