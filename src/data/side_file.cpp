@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int32_t kLayout = 1;
-constexpr hsize_t kChunk = 1 << 16;            // elements
+constexpr hsize_t kChunk = 1 << 12;            // elements
 constexpr size_t kBuffered = size_t{1} << 20;  // elements of a column that wait to be written
 
 /// The library is not built for threads: one call at a time. Its own messages are silenced, ours
@@ -212,9 +212,13 @@ void SideFileWriter::commit() {
   const std::lock_guard lock(library());
   for (auto& [name, column] : self.columns) {
     self.flush(column);
-    const Handle offsets = empty_list(column.group.get(), "offsets", H5T_STD_I64LE);
-    if (!offsets.valid() || !append_to(offsets.get(), 0, column.offsets.size(), H5T_NATIVE_INT64,
-                                       column.offsets.data())) {
+    const hsize_t count = column.offsets.size();
+    const Handle space(::H5Screate_simple(1, &count, nullptr), ::H5Sclose);
+    const Handle offsets(::H5Dcreate2(column.group.get(), "offsets", H5T_STD_I64LE, space.get(),
+                                      H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+                         ::H5Dclose);
+    if (!offsets.valid() || ::H5Dwrite(offsets.get(), H5T_NATIVE_INT64, H5S_ALL, H5S_ALL,
+                                       H5P_DEFAULT, column.offsets.data()) < 0) {
       self.fail("offsets of column " + name);
     }
   }
