@@ -12,13 +12,16 @@
 #include <utility>
 
 #include "guerdon/base/error.h"
+#include "guerdon/base/file.h"
 #include "guerdon/base/log.h"
 
 namespace guerdon::data {
 namespace {
 namespace fs = std::filesystem;
 
-constexpr int32_t kLayout = 1;
+constexpr std::string_view kSeal =
+    "guerdon side file 1\n";                   // then the SHA-256 of what follows the user block
+constexpr size_t kSealBytes = 512;             // HDF5's smallest user block
 constexpr hsize_t kChunk = 1 << 12;            // elements
 constexpr size_t kBuffered = size_t{1} << 20;  // elements of a column that wait to be written
 
@@ -112,11 +115,18 @@ bool write_text_attribute(hid_t object, const char* name, const std::string& tex
   return attribute.valid() && ::H5Awrite(attribute.get(), type.get(), text.c_str()) >= 0;
 }
 
-bool write_number_attribute(hid_t object, const char* name, int32_t value) {
-  const Handle space(::H5Screate(H5S_SCALAR), ::H5Sclose);
-  const Handle attribute(
-      ::H5Acreate2(object, name, H5T_STD_I32LE, space.get(), H5P_DEFAULT, H5P_DEFAULT), ::H5Aclose);
-  return attribute.valid() && ::H5Awrite(attribute.get(), H5T_NATIVE_INT32, &value) >= 0;
+/// SHA-256 of the file after its user block, in hexadecimal; "" when it cannot be read.
+std::string sum_of(int descriptor) {
+  Sha256 sum;
+  std::vector<char> piece(size_t{1} << 20);
+  for (off_t at = kSealBytes;;) {
+    const ssize_t got = ::pread(descriptor, piece.data(), piece.size(), at);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return {};
+    if (got == 0) return sum.hex();
+    sum.add({piece.data(), static_cast<size_t>(got)});
+    at += got;
+  }
 }
 
 }  // namespace
@@ -172,13 +182,14 @@ SideFileWriter::SideFileWriter(const fs::path& file, const std::string& key,
   std::error_code ignored;
   if (file.has_parent_path()) fs::create_directories(file.parent_path(), ignored);
   const std::lock_guard lock(library());
-  self.file = Handle(::H5Fcreate(self.temporary.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
-                     ::H5Fclose);
+  const Handle settings(::H5Pcreate(H5P_FILE_CREATE), ::H5Pclose);
+  ::H5Pset_userblock(settings.get(), kSealBytes);
+  self.file = Handle(
+      ::H5Fcreate(self.temporary.c_str(), H5F_ACC_TRUNC, settings.get(), H5P_DEFAULT), ::H5Fclose);
   if (!self.file.valid()) self.fail("the file");
   const Handle root(::H5Gcreate2(self.file.get(), "columns", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
                     ::H5Gclose);
-  if (!root.valid() || !write_number_attribute(self.file.get(), "guerdon_side_file", kLayout) ||
-      !write_text_attribute(self.file.get(), "key", key)) {
+  if (!root.valid() || !write_text_attribute(self.file.get(), "key", key)) {
     self.fail("its header");
   }
   for (const SideColumn& column : columns) {
@@ -225,8 +236,12 @@ void SideFileWriter::commit() {
   self.columns.clear();
   if (::H5Fflush(self.file.get(), H5F_SCOPE_GLOBAL) < 0) self.fail("the file");
   self.file = {};
-  const int descriptor = ::open(self.temporary.c_str(), O_RDONLY | O_CLOEXEC);
-  const bool synced = descriptor >= 0 && ::fsync(descriptor) == 0;
+  const int descriptor = ::open(self.temporary.c_str(), O_RDWR | O_CLOEXEC);
+  const std::string seal = std::string(kSeal) + (descriptor >= 0 ? sum_of(descriptor) : "");
+  const bool synced =
+      descriptor >= 0 &&
+      ::pwrite(descriptor, seal.data(), seal.size(), 0) == static_cast<ssize_t>(seal.size()) &&
+      ::fsync(descriptor) == 0;
   if (descriptor >= 0) ::close(descriptor);
   if (!synced || std::rename(self.temporary.c_str(), self.target.c_str()) != 0) {
     const std::string reason = std::strerror(errno);
@@ -289,14 +304,19 @@ class Checker {
     return out;
   }
 
-  void attributes(hid_t file, const std::string& key) const {
-    const Handle layout(::H5Aopen(file, "guerdon_side_file", H5P_DEFAULT), ::H5Aclose);
-    int32_t number = 0;
-    if (!layout.valid() || !is_scalar(layout.get()) ||
-        ::H5Aread(layout.get(), H5T_NATIVE_INT32, &number) < 0) {
-      refuse("is not a side file of guerdon's");
-    }
-    if (number != kLayout) refuse(str("has layout ", number, ", this guerdon reads ", kLayout));
+  /// The seal is looked at before HDF5 sees the file: its library is not made for damaged ones.
+  void seal() const {
+    const int descriptor = ::open(where_.c_str(), O_RDONLY | O_CLOEXEC);
+    std::string head(kSeal.size() + 64, '\0');
+    const bool there = descriptor >= 0 && ::pread(descriptor, head.data(), head.size(), 0) ==
+                                              static_cast<ssize_t>(head.size());
+    const std::string sum = there && head.starts_with(kSeal) ? sum_of(descriptor) : "";
+    if (descriptor >= 0) ::close(descriptor);
+    if (sum.empty()) refuse("is not a side file of guerdon's, or of another layout");
+    if (head.substr(kSeal.size()) != sum) refuse("is damaged: its SHA-256 differs");
+  }
+
+  void key(hid_t file, const std::string& key) const {
     const Handle stored(::H5Aopen(file, "key", H5P_DEFAULT), ::H5Aclose);
     if (!stored.valid() || !is_scalar(stored.get())) refuse("has no key");
     const Handle type(::H5Aget_type(stored.get()), ::H5Tclose);
@@ -381,13 +401,14 @@ SideFile::SideFile(const fs::path& path, const std::string& key,
   const uint64_t bytes = fs::file_size(path, error);
   if (error) fail_input(path.string(), "cannot be read: " + error.message());
   const Checker check(path.string(), bytes);
+  check.seal();
 
   const std::lock_guard lock(library());
   // A bad file throws below while the lock is held: the handles must be gone by then, so they are
   // local until all is well.
   Handle file(::H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), ::H5Fclose);
   if (!file.valid()) check.refuse("is not an HDF5 file, or a damaged one");
-  check.attributes(file.get(), key);
+  check.key(file.get(), key);
   const Handle root = check.group(file.get(), "columns");
   std::map<std::string, ColumnReader> readers;
   for (const SideColumn& column : columns) {

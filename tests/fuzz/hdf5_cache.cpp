@@ -1,4 +1,5 @@
-// Side files: what passes the checks can be read, or is refused.
+// Side files: what passes the checks can be read, or is refused. A changed file fails its checksum,
+// so that HDF5's own library (which does not stand up to damaged files) never sees it.
 #include <fcntl.h>
 #include <unistd.h>
 

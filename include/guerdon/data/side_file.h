@@ -1,10 +1,9 @@
 /// Numbers that belong to rows of data, kept in an HDF5 file: token ids, reference
 /// log-probabilities. May exceed memory.
 ///
-/// Layout 1: attributes "guerdon_side_file" (the layout's number) and "key" at the root; for each
-/// column a group
-/// "/columns/NAME" with the datasets "offsets" [rows + 1] int64 and "values" [total] int32 or
-/// float32, neither compressed.
+/// Layout 1: a user block of 512 bytes with "guerdon side file 1" and the SHA-256 of the rest; the
+/// attribute "key" at the root; for each column a group "/columns/NAME" with the datasets "offsets"
+/// [rows + 1] int64 and "values" [total] int32 or float32, neither compressed.
 #pragma once
 
 #include <cstdint>
@@ -47,9 +46,9 @@ class SideFileWriter {
 };
 
 /// Reads rows of a side file. Any number of threads may use one (they take turns). Everything is
-/// checked before it is used: layout and key, hard links only, no external or virtual storage, no
-/// filters and no plug-ins, element types, sizes against the file's size, offsets in order. Throws
-/// Error (Kind::input).
+/// checked before it is used: the checksum (before the HDF5 library sees the file), the key, hard
+/// links only, no external or virtual storage, no filters and no plug-ins, element types, sizes
+/// against the file's size, offsets in order. Throws Error (Kind::input).
 class SideFile {
  public:
   SideFile(const std::filesystem::path& file, const std::string& key,
