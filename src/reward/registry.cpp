@@ -8,6 +8,7 @@
 #include "guerdon/base/error.h"
 #include "guerdon/reward/combine.h"
 #include "guerdon/reward/exec.h"
+#include "guerdon/reward/model_reward.h"
 #include "guerdon/reward/rule_rewards.h"
 #include "judged.h"
 
@@ -67,6 +68,7 @@ std::vector<RewardKind> built_in() {
       reward_kind<Brevity>("brevity", "1 up to a number of characters, then falling to 0"),
       reward_kind<Exec>("exec", "A program that speaks JSON lines"),
       reward_kind<Length>("length", "Number of tokens"),
+      reward_kind<ModelReward>("model", "The score of a trained reward model"),
       reward_kind<RepetitionPenalty>("repetition_penalty",
                                      "Penalty for repeated n-grams of tokens"),
       reward_kind<SoftOverlong>("soft_overlong_punishment",

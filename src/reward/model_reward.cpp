@@ -1,0 +1,122 @@
+#include "guerdon/reward/model_reward.h"
+
+#include <ATen/ATen.h>
+
+#include <limits>
+
+#include "guerdon/base/error.h"
+#include "guerdon/data/encode.h"
+#include "guerdon/model/reward_model.h"
+#include "guerdon/text/chat_template.h"
+#include "guerdon/text/tokenizer.h"
+
+namespace guerdon {
+namespace {
+
+// The row of a reward model's training: a prompt and one response.
+Example judged_row(const Rollout& rollout) {
+  Example row;
+  if (rollout.example) {
+    row.prompt = rollout.example->prompt;
+    row.fields = rollout.example->fields;
+  }
+  Response response;
+  if (std::holds_alternative<Conversation>(row.prompt)) {
+    response.text = Conversation{{.role = "assistant", .content = rollout.text, .extra = {}}};
+  } else {
+    response.text = rollout.text;
+  }
+  row.responses.push_back(std::move(response));
+  return row;
+}
+
+int64_t positions_of(const data::ModelConfig& config) {
+  if (const data::EncoderConfig* encoder = config.encoder())
+    return encoder->max_positions - encoder->position_offset;
+  const data::DecoderConfig& decoder = *config.decoder();
+  return decoder.ropes.empty() ? decoder.max_positions : std::numeric_limits<int64_t>::max();
+}
+
+}  // namespace
+
+struct ModelReward::Loaded {
+  Loaded(const std::filesystem::path& folder, const Options& options)
+      : model(model::load_reward_model(
+            folder, {.load = {.model = {.compute = options.bf16 ? at::kBFloat16
+                                                                : at::ScalarType::Undefined}}})),
+        tokenizer(text::Tokenizer::load(folder)) {
+    if (text::ChatTemplate::exists(folder)) chat_template = text::ChatTemplate::load(folder);
+    encoder.emplace(tokenizer, chat_template ? &*chat_template : nullptr);
+  }
+
+  std::shared_ptr<model::RewardModel> model;
+  text::Tokenizer tokenizer;
+  std::optional<text::ChatTemplate> chat_template;
+  std::optional<data::Encoder> encoder;
+};
+
+ModelReward::ModelReward(const Options& options) : options_(options) {
+  if (options.path.empty())
+    fail_settings("reward model", "key path: must name a reward model's folder or run");
+  loaded_ = std::make_unique<Loaded>(model::model_folder(options.path), options);
+}
+
+ModelReward::~ModelReward() = default;
+
+Scores ModelReward::score(const RewardBatch& batch) {
+  const at::NoGradGuard no_gradient;
+  const size_t n = batch.rollouts.size();
+  Scores out;
+  out.total =
+      at::full({static_cast<int64_t>(n)}, std::numeric_limits<float>::quiet_NaN(), at::kFloat);
+  out.verdicts.assign(n, Verdict::scored);
+  out.notes.resize(n);
+  const int64_t longest = positions_of(loaded_->model->config());
+  const bool share = loaded_->model->body().shares_prefixes();
+
+  // Whole groups, as many as fit into a pass.
+  std::vector<Sequence> sequences;
+  std::vector<int64_t> rows, groups = {0};
+  int64_t tokens = 0;
+  const auto flush = [&] {
+    if (sequences.empty()) return;
+    const PackedBatch packed = pack(sequences, groups, {.share_prefixes = share});
+    out.total.index_copy_(0, at::tensor(rows, at::kLong),
+                          loaded_->model->scores(packed).to(at::kCPU, at::kFloat));
+    sequences.clear(), rows.clear(), groups = {0}, tokens = 0;
+  };
+  for (size_t g = 0; g + 1 < batch.groups.size(); ++g) {
+    for (int64_t i = batch.groups[g]; i < batch.groups[g + 1]; ++i) {
+      const auto at = static_cast<size_t>(i);
+      try {
+        std::vector<int64_t> ids =
+            loaded_->encoder->judged(judged_row(batch.rollouts[at]), 0).tokens;
+        if (ids.empty()) fail_input("", "prompt and response have no tokens");
+        if (static_cast<int64_t>(ids.size()) > longest) {
+          fail_input("", guerdon::str("prompt and response have ", ids.size(),
+                                      " tokens, the reward model has positions for ", longest));
+        }
+        tokens += static_cast<int64_t>(ids.size());
+        sequences.push_back({.tokens = std::move(ids)});
+        rows.push_back(i);
+      } catch (const Error& e) {
+        out.verdicts[at] = Verdict::failed;
+        out.notes[at] = e.what();
+      }
+    }
+    if (static_cast<int64_t>(sequences.size()) > groups.back())
+      groups.push_back(static_cast<int64_t>(sequences.size()));
+    if (tokens >= options_.batch_tokens) flush();
+  }
+  flush();
+  return out;
+}
+
+void describe(SettingList& field, ModelReward::Options& o) {
+  field("path", o.path, "Folder of the reward model, or of the run that made it");
+  field("batch_tokens", o.batch_tokens, "Tokens of one forward pass; no effect on the scores",
+        {.min = 1});
+  field("bf16", o.bf16, "Compute in bfloat16");
+}
+
+}  // namespace guerdon

@@ -1,0 +1,94 @@
+#include "guerdon/reward/model_reward.h"
+
+#include <gtest/gtest.h>
+
+#include <ATen/ATen.h>
+
+#include "guerdon/model/reward_model.h"
+#include "reward/rollouts.h"
+#include "support/errors.h"
+#include "train/tiny_policy.h"
+
+namespace guerdon {
+namespace {
+
+using test::refusal, test::reward, test::rollout;
+
+// A reward model with random weights over the tiny policy's letters.
+class ModelRewardTest : public testing::Test {
+ protected:
+  ModelRewardTest() {
+    test::make_tiny_policy(folder_);
+    const auto model =
+        model::load_reward_model(folder_.path() / "policy", {.new_head = true, .seed = 5});
+    model::save_reward_model(*model, folder_.path() / "judge",
+                             {.assets = folder_.path() / "policy"});
+  }
+  std::unique_ptr<Reward> judge(const std::string& more = "") {
+    return reward(R"({"use": "model", "on_error": "none", "path": )" +
+                  Json((folder_.path() / "judge").string()).dump() + more + "}");
+  }
+  test::TemporaryFolder folder_;
+};
+
+std::vector<Rollout> rollouts() {
+  std::vector<Rollout> out;
+  for (const char* text : {"a", "bb", "cadefg", "", "hhhhhhhh", "b", "fa"}) {
+    Rollout r = rollout(text);
+    auto example = std::make_shared<Example>(*r.example);
+    example->prompt = std::string(out.size() < 4 ? "bad" : "fed");
+    r.example = example;
+    r.group = out.size() < 4 ? 0 : 1;
+    out.push_back(r);
+  }
+  return out;
+}
+
+Scores score_groups(Reward& reward, const std::vector<Rollout>& all) {
+  Services services;
+  const std::vector<int64_t> groups = generate::group_offsets(all);
+  return reward.score({all, groups, 0, services});
+}
+
+TEST_F(ModelRewardTest, GivesTheModelsScoreOfPromptAndResponse) {
+  const auto model = model::load_reward_model(folder_.path() / "judge");
+  const text::Tokenizer tokenizer = text::Tokenizer::load(folder_.path() / "judge");
+  std::vector<int64_t> ids = tokenizer.encode("badbb");
+  ids.push_back(*tokenizer.eos());  // as in training
+  const std::vector<Sequence> one = {{.tokens = ids}};
+  const at::NoGradGuard no_gradient;
+  EXPECT_EQ(score_groups(*judge(), rollouts()).total[1].item<float>(),
+            model->scores(pack(one, {})).item<float>());
+}
+
+TEST_F(ModelRewardTest, SameBitsWhateverTheBatch) {
+  const std::vector<Rollout> all = rollouts();
+  const Tensor together = score_groups(*judge(), all).total;
+  EXPECT_TRUE(together.isfinite().all().item<bool>());
+  EXPECT_TRUE(at::equal(score_groups(*judge(R"(, "batch_tokens": 1)"), all).total, together));
+  const auto one = judge();
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(score_groups(*one, {all[i]}).total.item<float>(),
+              together[static_cast<int64_t>(i)].item<float>())
+        << i;
+  }
+}
+
+TEST_F(ModelRewardTest, RefusesAFolderWithoutAHead) {
+  const std::string policy = Json((folder_.path() / "policy").string()).dump();
+  refusal(Kind::input, [&] { reward(R"({"use": "model", "path": )" + policy + "}"); });
+  refusal(Kind::settings, [] { reward(R"({"use": "model"})"); });
+}
+
+TEST_F(ModelRewardTest, AConversationWithoutATemplateIsAFailureOfItsRow) {
+  std::vector<Rollout> all = rollouts();
+  auto example = std::make_shared<Example>();
+  example->prompt = Conversation{{.role = "user", .content = "bad", .extra = {}}};
+  all[5].example = example;
+  const Scores s = score_groups(*judge(), all);
+  EXPECT_EQ(s.verdicts[5], Verdict::failed);
+  EXPECT_EQ(s.verdicts[6], Verdict::scored);
+}
+
+}  // namespace
+}  // namespace guerdon
