@@ -47,17 +47,15 @@ class Loop {
         optimizer_(optim::trained_parameters([&](Parts& p) { p.nested("algorithm", algorithm); }),
                    settings.adam),
         movement_(optimizer_),
-        micro_{.groups = settings.per_device_train_batch_size,
+        micro_{.groups = std::max<int64_t>(
+                   1, settings.per_device_train_batch_size / algorithm.rows_in_group()),
                .tokens = settings.micro_batch_tokens},
         per_epoch_(algorithm.steps_per_epoch()) {
     GUERDON_CHECK(per_epoch_ > 0, "an epoch has ", per_epoch_, " steps");
     if (optimizer_.parameters().empty()) {
       fail_settings("training", "no parameter is trained: everything is frozen");
     }
-    total_ = settings.max_steps > 0
-                 ? settings.max_steps
-                 : static_cast<int64_t>(
-                       std::ceil(settings.num_train_epochs * static_cast<double>(per_epoch_)));
+    total_ = total_steps(settings, per_epoch_);
     log_every_ = steps_of(settings.logging_steps, total_);
     evaluate_every_ = settings.eval_strategy == "no"      ? 0
                       : settings.eval_strategy == "epoch" ? per_epoch_

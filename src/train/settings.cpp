@@ -146,6 +146,12 @@ void check_train_settings(const TrainSettings& s, const std::string& where) {
   }
 }
 
+int64_t total_steps(const TrainSettings& settings, int64_t steps_per_epoch) {
+  if (settings.max_steps > 0) return settings.max_steps;
+  return static_cast<int64_t>(
+      std::ceil(settings.num_train_epochs * static_cast<double>(steps_per_epoch)));
+}
+
 int64_t steps_of(double steps, int64_t total) {
   const double exact = steps < 1.0 ? std::ceil(steps * static_cast<double>(total)) : steps;
   return std::max<int64_t>(1, static_cast<int64_t>(exact));

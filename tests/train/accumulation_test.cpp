@@ -3,8 +3,11 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <list>
+
 #include "guerdon/optim/optimizer.h"
 #include "guerdon/train/gradients.h"
+#include "train/tiny_policy.h"
 #include "train/toy.h"
 
 namespace guerdon::train {
@@ -16,11 +19,33 @@ struct Case {
 };
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
+/// 8 groups of 2 completions of the tiny policy.
+std::unique_ptr<Algorithm> grpo(const std::function<void(GrpoSettings&)>& change) {
+  static const test::TemporaryFolder folder;
+  if (!std::filesystem::exists(folder.path() / "policy")) test::make_tiny_policy(folder);
+  static std::list<GrpoSettings> settings;  // an algorithm refers to its own
+  static RunFolder run(folder.path() / "run", false);
+  GrpoSettings& s = settings.emplace_back(test::tiny_grpo(folder, 1));
+  s.num_generations = 2;
+  change(s);
+  return make_grpo(s, "grpo.json", run);
+}
+
 std::vector<Case> cases() {
   return {
       {"toy", [] { return std::make_unique<test::Toy>(test::Toy::Options{}); }},
       {"toy_whole_batch",
        [] { return std::make_unique<test::Toy>(test::Toy::Options{.whole_batch = true}); }},
+      {"grpo", [] { return grpo([](GrpoSettings&) {}); }},
+      {"grpo_sequence_kl",
+       [] {
+         return grpo([](GrpoSettings& s) {
+           s.loss = {.loss_type = "grpo", .importance_sampling_level = "sequence", .beta = 0.1};
+           s.num_iterations = 2;
+         });
+       }},
+      {"grpo_top_entropy",
+       [] { return grpo([](GrpoSettings& s) { s.loss.top_entropy_quantile = 0.3; }); }},
   };
 }
 

@@ -71,6 +71,8 @@ class Algorithm {
   /// collect.
   virtual std::vector<Metric> collect_metrics() { return {}; }
 
+  /// Rows of a group, where per_device_train_batch_size counts rows and not groups (completions).
+  virtual int64_t rows_in_group() const { return 1; }
   /// Optimizer steps in one pass over the data, the last one possibly smaller; > 0.
   virtual int64_t steps_per_epoch() const = 0;
   /// Tells one set of training rows from another; a run does not resume on other rows.

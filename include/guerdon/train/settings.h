@@ -76,6 +76,9 @@ void describe(SettingList& field, TrainSettings& settings);
 /// What the ranges cannot say: combinations that cannot be meant. Throws Error (Kind::settings).
 void check_train_settings(const TrainSettings& settings, const std::string& where);
 
+/// Optimizer steps of a run: max_steps, or what num_train_epochs come to.
+int64_t total_steps(const TrainSettings& settings, int64_t steps_per_epoch);
+
 /// A number of steps that may be given as a share of all: 0.1 of 500 is 50; at least 1.
 int64_t steps_of(double steps_or_share, int64_t total);
 
