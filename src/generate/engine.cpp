@@ -152,7 +152,7 @@ class Engine::Run {
   // Reads prompts, side by side in one packed pass, until those of the completions before `end` are
   // there or the pass is full.
   void prefill(size_t end) {
-    std::vector<int64_t> tokens, positions, last;
+    std::vector<int64_t> tokens, positions, of_prompt, last;
     std::vector<ops::AttentionSegment> segments;
     const size_t first = prefilled_from_ + prefilled_.size();
     for (size_t p = first; p <= prompt_of(end - 1); ++p) {
@@ -163,6 +163,7 @@ class Engine::Run {
       for (size_t i = 0; i < prompt.size(); ++i) {
         tokens.push_back(prompt[i]);
         positions.push_back(static_cast<int64_t>(i));
+        of_prompt.push_back(static_cast<int64_t>(prompt.size()));
       }
       segments.push_back({begin, static_cast<int64_t>(tokens.size())});
       last.push_back(static_cast<int64_t>(tokens.size()) - 1);
@@ -178,17 +179,20 @@ class Engine::Run {
       }
       return ops::packed_attention(q, k, v, segments, options);
     };
-    const Tensor hidden = forward(tokens, positions, attend, last);
+    const Tensor hidden = forward(tokens, positions, attend, last, of_prompt);
     const Tensor logits = ops::linear(hidden, head_);
     for (size_t s = 0; s < segments.size(); ++s)
       prefilled_[first - prefilled_from_ + s].logits = logits[static_cast<int64_t>(s)];
   }
 
   Tensor forward(const std::vector<int64_t>& tokens, const std::vector<int64_t>& positions,
-                 const model::Attend& attend, const std::vector<int64_t>& rows) {
+                 const model::Attend& attend, const std::vector<int64_t>& rows,
+                 const std::vector<int64_t>& lengths) {
     const at::Device device = e_.decoder_.options().device;
-    return e_.decoder_.forward(ids(tokens).to(device), ids(positions).to(device), attend,
-                               rows.empty() ? Tensor() : ids(rows).to(device));
+    const auto put = [&](const std::vector<int64_t>& values) { return ids(values).to(device); };
+    return e_.decoder_.forward(put(tokens), put(positions), attend,
+                               rows.empty() ? Tensor() : put(rows),
+                               e_.decoder_.follows_length() ? put(lengths) : Tensor());
   }
 
   // One more token for every active completion.
@@ -213,7 +217,7 @@ class Engine::Run {
       return ops::decode_attention(q, used(cache_.keys(layer)), used(cache_.values(layer)), length,
                                    options);
     };
-    const Tensor hidden = forward(tokens, positions, attend, {});
+    const Tensor hidden = forward(tokens, positions, attend, {}, lengths);
     choose_next(ops::linear(hidden, head_), active_);
 
     // From the back: a slot that empties takes the last one's sequence.
