@@ -108,7 +108,7 @@ int64_t FileCalls::write(int descriptor, const char* data, size_t size) {
 int FileCalls::fsync(int descriptor) { return ::fsync(descriptor); }
 int FileCalls::close(int descriptor) { return ::close(descriptor); }
 int FileCalls::rename(const char* from, const char* to) { return std::rename(from, to); }
-void FileCalls::use(FileCalls* replacement) { replaced_calls = replacement; }
+void FileCalls::use(FileCalls* calls) { replaced_calls = calls; }
 
 std::string read_file(const fs::path& file, size_t max_bytes) {
   const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
@@ -137,6 +137,9 @@ std::string read_file(const fs::path& file, size_t max_bytes) {
 }
 
 struct NewFile::State {
+  State(const fs::path& file, const fs::path& temporary)
+      : file(file), temporary(temporary), output(temporary, O_WRONLY | O_CREAT | O_EXCL) {}
+
   fs::path file, temporary;
   Output output;
   bool committed = false;
@@ -147,7 +150,7 @@ NewFile::NewFile(const fs::path& file) {
   make_folders(folder);
   const fs::path temporary =
       folder / ("." + file.filename().string().substr(0, 200) + ".tmp-" + random_suffix());
-  state_.reset(new State{file, temporary, Output(temporary, O_WRONLY | O_CREAT | O_EXCL)});
+  state_ = std::make_unique<State>(file, temporary);
 }
 
 NewFile::~NewFile() {

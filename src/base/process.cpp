@@ -98,12 +98,14 @@ std::vector<std::string> environment_of(const ProcessOptions& options) {
     }
   }
   std::vector<std::string> out;
+  out.reserve(variables.size());
   for (const auto& [name, value] : variables) out.push_back(name + "=" + value);
   return out;
 }
 
 std::vector<char*> pointers(std::vector<std::string>& strings) {
   std::vector<char*> out;
+  out.reserve(strings.size() + 1);
   for (std::string& s : strings) out.push_back(s.data());
   out.push_back(nullptr);
   return out;
@@ -225,7 +227,7 @@ void Process::State::start() {
   ::setpgid(id, id);  // here too: whoever comes first
   failed.write.close();
   int error = 0;
-  ssize_t count;
+  ssize_t count = 0;
   while ((count = ::read(failed.read.value, &error, sizeof error)) < 0 && errno == EINTR) {
   }
   if (count > 0) {
@@ -253,7 +255,7 @@ void Process::State::kill_and_reap() {
   ::kill(-id, SIGKILL);
   ::kill(id, SIGKILL);  // it may have left the group
   int status = 0;
-  pid_t reaped;
+  pid_t reaped = 0;
   while ((reaped = ::waitpid(id, &status, 0)) < 0 && errno == EINTR) {
   }
   wait_status = reaped == id ? status : 0;

@@ -331,7 +331,7 @@ Json settings_json(const SettingList& list) {
   for (const Setting& s : list.all()) {
     Json* node = &out;
     size_t at = 0;
-    for (size_t dot; (dot = s.path.find('.', at)) != std::string::npos; at = dot + 1) {
+    for (size_t dot = 0; (dot = s.path.find('.', at)) != std::string::npos; at = dot + 1) {
       node = &(*node)[s.path.substr(at, dot - at)];
       if (node->is_null()) *node = Json::object();
     }

@@ -48,7 +48,7 @@ void parallel_for(int64_t size, int64_t grain, const std::function<void(int64_t,
   std::exception_ptr first;
   std::mutex mutex;
   const auto work = [&] {
-    for (int64_t p; !failed && (p = next++) < pieces;) {
+    for (int64_t p = 0; !failed && (p = next++) < pieces;) {
       try {
         body(p * piece, std::min(size, (p + 1) * piece));
       } catch (...) {
