@@ -4,6 +4,7 @@
 
 #include <array>
 #include <csignal>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,22 +21,28 @@ TEST(Program, ListsItsCommands) {
   EXPECT_NE(ran.out.find("version "), std::string::npos);
 }
 
-TEST(Program, EveryCommandHelpsWithAnExample) {
-  const std::string help = run_guerdon("--help").out;
-  size_t at = help.find("Commands:\n") + 10;
-  int commands = 0;
-  while (help.compare(at, 2, "  ") == 0) {
-    const size_t line = help.find('\n', at);
-    if (help[at + 2] != ' ') {
-      const std::string name = help.substr(at + 2, help.find(' ', at + 2) - at - 2);
-      const Ran ran = run_guerdon(name + " --help 2>&1");
-      EXPECT_EQ(ran.code, 0) << name;
-      EXPECT_NE(ran.out.find("Example: guerdon " + name), std::string::npos) << ran.out;
-      ++commands;
-    }
-    at = line + 1;
+/// The names that a help text lists under "Commands:".
+std::vector<std::string> commands_in(const std::string& help) {
+  std::vector<std::string> names;
+  const size_t title = help.find("Commands:\n");
+  if (title == std::string::npos) return names;
+  std::istringstream lines(help.substr(title + 10));
+  for (std::string line; std::getline(lines, line) && line.starts_with("  ");) {
+    if (line[2] != ' ') names.push_back(line.substr(2, line.find(' ', 2) - 2));
   }
-  EXPECT_GE(commands, 1);
+  return names;
+}
+
+void expect_examples(const std::string& command) {
+  const Ran ran = run_guerdon(command + " --help 2>&1");
+  EXPECT_EQ(ran.code, 0) << command;
+  EXPECT_NE(ran.out.find("Example: "), std::string::npos) << ran.out;
+  for (const std::string& name : commands_in(ran.out)) expect_examples(command + " " + name);
+}
+
+TEST(Program, EveryCommandHelpsWithAnExample) {
+  EXPECT_FALSE(commands_in(run_guerdon("--help").out).empty());
+  expect_examples("");
 }
 
 TEST(Program, SaysWhatIsWrongWithTheCommandLine) {
