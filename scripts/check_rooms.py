@@ -165,10 +165,9 @@ def faults(root):
 
 
 def umbrella(root):
-    """The text of guerdon/guerdon.h: every public header, in the order of the rooms."""
+    """The text of guerdon/guerdon.h: every public header."""
     include = Path(root) / "include"
-    names = [path.relative_to(include).as_posix()
-             for room in ROOMS for path in sorted((include / "guerdon" / room).glob("*.h"))]
+    names = sorted(path.relative_to(include).as_posix() for path in include.glob("guerdon/*/*.h"))
     return ("/// All of guerdon, for quick starts. Larger programs include what they use, and compile faster.\n"
             "/// Written by scripts/check_rooms.py --umbrella.\n#pragma once\n\n"
             + "".join(f'#include "{name}"\n' for name in names))
