@@ -54,8 +54,10 @@ std::vector<Trained> trained_parameters(const std::function<void(Parts&)>& parts
 AdamW::AdamW(std::vector<Trained> parameters, const AdamWOptions& options)
     : parameters_(std::move(parameters)), options_(options) {
   for (Trained& trained : parameters_) {
-    if (std::isnan(trained.group.weight_decay)) trained.group.weight_decay = options.weight_decay;
     const Tensor& p = trained.parameter;
+    if (std::isnan(trained.group.weight_decay)) {
+      trained.group.weight_decay = p.dim() < 2 ? 0.0 : options.weight_decay;
+    }
     GUERDON_CHECK(p.scalar_type() == at::kFloat || p.scalar_type() == at::kDouble, "parameter ",
                   trained.name, " is ", p.scalar_type(), "; master weights are float32");
     first_moment_.push_back(at::zeros_like(p.detach()));

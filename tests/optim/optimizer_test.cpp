@@ -52,6 +52,19 @@ TEST(AdamW, AgreesWithTorchOverFiveClippedSteps) {
   }
 }
 
+TEST(AdamW, DecaysMatricesAloneUnlessAGroupSaysOtherwise) {
+  const Tensor matrix = parameter(at::ones({2, 2})), bias = parameter(at::ones({2})),
+               asked = parameter(at::ones({2}));
+  AdamW optimizer(
+      {{"matrix", matrix, {}}, {"bias", bias, {}}, {"asked", asked, {.weight_decay = 0.5}}},
+      {.weight_decay = 0.5});
+  for (const Tensor& p : {matrix, bias, asked}) p.mutable_grad() = at::zeros_like(p);
+  optimizer.step(0.1);
+  expect_near(matrix.detach(), at::full({2, 2}, 0.95), 1e-6);
+  expect_near(bias.detach(), at::ones({2}), 0.0);
+  expect_near(asked.detach(), at::full({2}, 0.95), 1e-6);
+}
+
 TEST(AdamW, ScalesTheLearningRateOfAGroup) {
   const Tensor whole = parameter(at::ones({3})), half = parameter(at::ones({3}));
   AdamW optimizer({{"whole", whole, {}}, {"half", half, {.learning_rate_scale = 0.5}}}, {});

@@ -4,9 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <list>
+#include <nlohmann/json.hpp>
 
 #include "guerdon/optim/optimizer.h"
 #include "guerdon/train/gradients.h"
+#include "guerdon/train/trainer.h"
+#include "support/data.h"
+#include "support/temporary.h"
 #include "train/tiny_policy.h"
 #include "train/toy.h"
 
@@ -18,6 +22,20 @@ struct Case {
   std::function<std::unique_ptr<Algorithm>()> make;  ///< whose first collect has 8 groups
 };
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
+/// A method of the library on a tiny model, 8 groups a step. It lives as long as its settings.
+std::unique_ptr<Algorithm> of_method(const std::string& name, Json more = Json::object()) {
+  static std::vector<std::unique_ptr<Trainer>> trainers;
+  static const test::TemporaryFolder folder;
+  more["model_name_or_path"] =
+      test::fixture(name == "reward" ? "trl/reward_model" : "trl/model").string();
+  more["data"]["train"] =
+      test::fixture(name == "sft" ? "trl/conversations.jsonl" : "trl/chats.jsonl").string();
+  trainers.push_back(method(name).make());
+  apply_settings(trainers.back()->settings(), more, "settings");
+  RunFolder run(folder.path() / std::to_string(trainers.size()), false);
+  return trainers.back()->build("settings", run);
+}
 
 /// 8 groups of 2 completions of the tiny policy.
 std::unique_ptr<Algorithm> grpo(const std::function<void(GrpoSettings&)>& change) {
@@ -33,6 +51,27 @@ std::unique_ptr<Algorithm> grpo(const std::function<void(GrpoSettings&)>& change
 
 std::vector<Case> cases() {
   return {
+      {"sft", [] { return of_method("sft"); }},
+      {"sft_dft",
+       [] {
+         return of_method("sft", {{"loss_type", "dft"}});
+       }},
+      {"reward",
+       [] {
+         return of_method("reward", {{"center_rewards_coefficient", 0.01}});
+       }},
+      {"dpo",
+       [] {
+         return of_method("dpo", {{"loss_type", {"sigmoid", "ipo", "sft"}}});
+       }},
+      {"dpo_aot",
+       [] {
+         return of_method("dpo", {{"loss_type", "aot"}});
+       }},
+      {"dpo_ld",
+       [] {
+         return of_method("dpo", {{"ld_alpha", 0.3}, {"use_weighting", true}});
+       }},
       {"toy", [] { return std::make_unique<test::Toy>(test::Toy::Options{}); }},
       {"toy_whole_batch",
        [] { return std::make_unique<test::Toy>(test::Toy::Options{.whole_batch = true}); }},

@@ -28,7 +28,9 @@ struct AdamWOptions {
   double adam_beta1 = 0.9;
   double adam_beta2 = 0.999;
   double adam_epsilon = 1e-8;
-  double weight_decay = 0.0;  ///< of groups that name none of their own
+  /// Of groups that name none of their own; biases and the weights of norms (all tensors of one
+  /// dimension) are left out, as Transformers leaves them out.
+  double weight_decay = 0.0;
 };
 
 /// AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2), as torch.optim.AdamW counts:

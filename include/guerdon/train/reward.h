@@ -1,0 +1,31 @@
+/// Reward models from preference pairs.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "guerdon/loss/reward_model.h"
+#include "guerdon/train/algorithm.h"
+#include "guerdon/train/models.h"
+#include "guerdon/train/run_folder.h"
+
+namespace guerdon::train {
+
+/// TRL's RewardConfig.
+struct RewardSettings {
+  TrainSettings train{.learning_rate = 1e-4};
+  LoraSettings lora;
+  std::optional<int64_t> max_length = 1024;
+  std::string truncation_mode = "filter";
+  loss::BradleyTerryOptions loss;
+  std::string pooling;
+  std::string chat_template_path;
+};
+void describe(SettingList& field, RewardSettings& settings);
+
+/// Throws Error (Kind::settings, Kind::input).
+std::unique_ptr<Algorithm> make_reward(const RewardSettings& settings, const std::string& where,
+                                       RunFolder& run);
+
+}  // namespace guerdon::train

@@ -1,0 +1,101 @@
+#include "guerdon/train/trainer.h"
+
+#include <nlohmann/json.hpp>
+
+#include "guerdon/base/error.h"
+#include "guerdon/base/file.h"
+#include "guerdon/base/log.h"
+#include "guerdon/train/dpo.h"
+#include "guerdon/train/grpo.h"
+#include "guerdon/train/reward.h"
+#include "guerdon/train/sft.h"
+
+namespace guerdon::train {
+namespace {
+
+template <class Settings,
+          std::unique_ptr<Algorithm> (*build)(const Settings&, const std::string&, RunFolder&)>
+std::unique_ptr<Trainer> make() {
+  return std::make_unique<TrainerOf<Settings>>(build);
+}
+
+}  // namespace
+
+std::span<const Method> methods() {
+  static const Method all[] = {
+      {"sft", "Supervised fine-tuning of a language model", make<SftSettings, make_sft>},
+      {"reward", "A reward model from preference pairs (Bradley-Terry)",
+       make<RewardSettings, make_reward>},
+      {"dpo", "Direct preference optimisation and its relatives", make<DpoSettings, make_dpo>},
+      {"grpo", "Group relative policy optimisation against rewards", make<GrpoSettings, make_grpo>},
+  };
+  return all;
+}
+
+const Method& method(const std::string& name) {
+  std::vector<std::string> names;
+  for (const Method& m : methods()) {
+    if (m.name == name) return m;
+    names.push_back(m.name);
+  }
+  std::string known;
+  for (const std::string& n : names) known += (known.empty() ? "" : ", ") + n;
+  fail_settings("train", "no method is called " + show(name) + did_you_mean(name, names) +
+                             "; there are " + known);
+}
+
+TrainResult run_training(const Json& settings, const TrainRequest& request) {
+  const std::unique_ptr<Trainer> trainer = method(request.method).make();
+  const SettingList list = trainer->settings();
+  apply_settings(list, settings, request.where);
+  TrainSettings& common = trainer->common();
+  if (!request.output.empty()) common.output_dir = request.output.string();
+  if (common.output_dir.empty()) {
+    fail_settings(request.where, "key output_dir: is missing (the run's folder; or --output)");
+  }
+  check_train_settings(common, request.where);
+
+  const bool resume = request.resume || request.resume_from.has_value();
+  RunFolder run(common.output_dir, resume);
+  if (request.opened) request.opened(run);
+  const Json resolved = settings_json(list);
+  run.write_config(resolved);
+  const std::unique_ptr<Algorithm> algorithm = trainer->build(request.where, run);
+  return train(*algorithm, common, run,
+               {.command = "train " + request.method,
+                .settings_sha256 = sha256(resolved.dump()),
+                .resume = resume,
+                .resume_from = request.resume_from,
+                .progress = request.progress});
+}
+
+std::string settings_template(const std::string& name) {
+  const std::unique_ptr<Trainer> trainer = method(name).make();
+  const SettingList list = trainer->settings();
+  std::string out = "// guerdon train " + name + ": " + method(name).help + ".\n{\n";
+  // Groups are written where their first setting stands.
+  std::string open;
+  bool first_in_group = true, first = true;
+  for (const Setting& setting : list.all()) {
+    const size_t dot = setting.path.rfind('.');
+    const std::string group = dot == std::string::npos ? "" : setting.path.substr(0, dot);
+    if (group != open) {
+      if (!open.empty()) out += "\n  }";
+      if (!group.empty()) {
+        out += std::string(first ? "" : ",\n") + "  " + json_string(group) + ": {\n";
+        first_in_group = true;
+      }
+      open = group;
+    }
+    const bool begins = group.empty() ? first : first_in_group;
+    if (!begins) out += ",\n";
+    first = first_in_group = false;
+    const std::string indent = group.empty() ? "  " : "    ";
+    out += indent + "// " + setting_help(setting) + "\n" + indent +
+           json_string(setting.path.substr(dot + 1)) + ": " + setting_value(setting).dump();
+  }
+  if (!open.empty()) out += "\n  }";
+  return out + "\n}\n";
+}
+
+}  // namespace guerdon::train

@@ -1,0 +1,206 @@
+// The methods on a tiny real model: what a user gets, and what is refused.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <nlohmann/json.hpp>
+
+#include "guerdon/base/file.h"
+#include "guerdon/base/signals.h"
+#include "guerdon/model/reward_model.h"
+#include "guerdon/optim/state.h"
+#include "guerdon/train/checkpoint.h"
+#include "guerdon/train/dpo.h"
+#include "guerdon/train/trainer.h"
+#include "support/data.h"
+#include "support/errors.h"
+#include "support/temporary.h"
+
+namespace guerdon::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+Json settings(const std::string& method, const std::string& rows = "") {
+  const std::string usual = method == "sft" ? "completions" : "plain";
+  Json s = {{"model_name_or_path",
+             test::fixture(method == "reward" ? "trl/reward_model" : "trl/model").string()},
+            {"per_device_train_batch_size", 4},
+            {"learning_rate", 3e-3},
+            {"max_steps", 6}};
+  s["data"]["train"] = test::fixture("trl/" + (rows.empty() ? usual : rows) + ".jsonl").string();
+  return s;
+}
+
+TrainResult run(const std::string& method, const Json& s, const fs::path& folder,
+                bool resume = false) {
+  return run_training(
+      s, {.method = method, .where = "settings.json", .output = folder, .resume = resume});
+}
+
+std::vector<Json> metrics(const fs::path& folder) {
+  std::vector<Json> out;
+  std::istringstream text(read_file(folder / "metrics.jsonl"));
+  for (std::string line; std::getline(text, line);) {
+    out.push_back(parse_json(line, "metrics.jsonl"));
+  }
+  return out;
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST(Methods, LearnTheirRowsByHeart) {
+  const test::TemporaryFolder folder;
+  for (const char* method : {"sft", "reward", "dpo"}) {
+    Json s = settings(method);
+    s["max_steps"] = 60;
+    s["learning_rate"] = 1e-2;
+    s["max_grad_norm"] = 0;
+    run(method, s, folder.path() / method);
+    const std::vector<Json> lines = metrics(folder.path() / method);
+    EXPECT_LT(lines.back()["loss"].get<double>(), 0.5 * lines.front()["loss"].get<double>())
+        << method;
+  }
+}
+
+TEST(Methods, EvaluateAndResumeBitForBit) {
+  const test::TemporaryFolder folder;
+  for (const char* method : {"sft", "reward", "dpo"}) {
+    Json s = settings(method);
+    s["data"]["eval"] = {{"seen", s["data"]["train"]}, {"again", s["data"]["train"]}};
+    s["eval_strategy"] = "steps";
+    s["eval_steps"] = 3;
+    s["save_steps"] = 2;
+    if (std::string(method) == "dpo") s["sync_ref_model"] = true, s["ref_model_sync_steps"] = 2;
+    const fs::path whole = folder.path() / method / "whole", cut = folder.path() / method / "cut";
+    run(method, s, whole);
+    const std::vector<Json> lines = metrics(whole);
+    EXPECT_TRUE(lines[2].contains("eval_seen_loss")) << method;
+    EXPECT_EQ(lines[2]["eval_seen_loss"], lines[2]["eval_again_loss"]) << method;
+
+    run(method, s, cut);
+    fs::remove_all(cut / "checkpoints" / "step-000006");
+    run(method, s, cut, true);
+    EXPECT_EQ(read_file(cut / "model" / "model.safetensors"),
+              read_file(whole / "model" / "model.safetensors"))
+        << method;
+    EXPECT_EQ(read_file(cut / "checkpoints" / "step-000006" / "state.safetensors"),
+              read_file(whole / "checkpoints" / "step-000006" / "state.safetensors"))
+        << method;
+  }
+}
+
+TEST(Methods, TrainAnAdapterAlone) {
+  const test::TemporaryFolder folder;
+  for (const char* method : {"sft", "reward", "dpo"}) {
+    Json s = settings(method);
+    s["lora"] = {{"r", 4}, {"target_modules", {"all-linear"}}};
+    const TrainResult result = run(method, s, folder.path() / method);
+    EXPECT_TRUE(fs::exists(result.model / "adapter_model.safetensors")) << method;
+    EXPECT_FALSE(fs::exists(result.model / "model.safetensors")) << method;
+    // The checkpoint knows the frozen body by its hash: it stays as small as the adapter.
+    const optim::State state = load_state(folder.path() / method / "checkpoints" / "step-000006");
+    for (const auto& named : state.tensors) {
+      EXPECT_TRUE(contains(named.first, "lora") || contains(named.first, "score") ||
+                  contains(named.first, "head"))
+          << named.first;
+    }
+    EXPECT_FALSE(state.frozen.empty());
+  }
+}
+
+TEST(Methods, RefuseWhatCannotServe) {
+  const test::TemporaryFolder folder;
+  const auto refused = [&](const std::string& method, Json s, Kind kind, const std::string& part) {
+    static int count = 0;
+    const fs::path output = folder.path() / std::to_string(count++);
+    const std::string text = test::refusal(kind, [&] { run(method, s, output); });
+    EXPECT_TRUE(contains(text, part)) << text;
+  };
+  refused("reward", settings("reward", "completions"), Kind::input, "preference pairs are needed");
+  refused("dpo", settings("dpo", "conversations"), Kind::input, "preference pairs are needed");
+  Json s = settings("sft");
+  s["learning_rte"] = 1;
+  refused("sft", s, Kind::settings, "did you mean \"learning_rate\"?");
+  s = settings("sft");
+  s["max_length"] = 2;
+  s["truncation_mode"] = "filter";
+  refused("sft", s, Kind::input, "no row is left after truncation");
+  s = settings("sft");
+  s["eval_strategy"] = "steps";
+  refused("sft", s, Kind::settings, "needs data.eval");
+  s = settings("dpo");
+  s["loss_type"] = "exo_pair";
+  refused("dpo", s, Kind::settings, "exo_pair needs a value above 0");
+  s = settings("dpo");
+  s["sync_ref_model"] = true;
+  s["precompute_ref_log_probs"] = true;
+  refused("dpo", s, Kind::settings, "cannot be precomputed");
+  s = settings("sft");
+  s.erase("model_name_or_path");
+  refused("sft", s, Kind::settings, "key model_name_or_path: is missing");
+  EXPECT_TRUE(
+      contains(test::refusal(Kind::settings, [] { method("dqo"); }), "did you mean \"dpo\"?"));
+}
+
+TEST(Reward, TheSavedModelGivesTheScoresOfTheTrainedOne) {
+  const test::TemporaryFolder folder;
+  Json s = settings("reward");
+  // From a causal model: the head is made, trained and saved.
+  s["model_name_or_path"] = test::fixture("trl/model").string();
+  const TrainResult result = run("reward", s, folder.path() / "run");
+  const auto saved = model::load_reward_model(result.model);
+  const auto again = model::load_reward_model(folder.path() / "run");  // a run folder will do
+  const std::vector<Sequence> rows = {{.tokens = {5, 6, 7}}, {.tokens = {9, 4, 4, 8}}};
+  const at::NoGradGuard no_grad;
+  const PackedBatch batch = pack(rows, {});
+  EXPECT_TRUE(saved->scores(batch).equal(again->scores(batch)));
+  EXPECT_GT(saved->head_weight().abs().sum().item<double>(), 0.0);
+}
+
+TEST(Dpo, PrecomputedReferenceGivesTheSameRun) {
+  const test::TemporaryFolder folder;
+  Json s = settings("dpo");
+  s["data"]["eval"] = s["data"]["train"];
+  s["eval_strategy"] = "epoch";
+  run("dpo", s, folder.path() / "live");
+  s["precompute_ref_log_probs"] = true;
+  run("dpo", s, folder.path() / "cached");
+  const std::vector<Json> live = metrics(folder.path() / "live"),
+                          cached = metrics(folder.path() / "cached");
+  for (size_t i = 0; i < live.size(); ++i) {
+    for (const char* name : {"loss", "grad_norm", "rewards/margins"}) {
+      // The sums of a row are rounded alike; only the order of the batch differs.
+      EXPECT_NEAR(cached[i][name].get<double>(), live[i][name].get<double>(), 1e-4) << i << name;
+    }
+  }
+  EXPECT_NEAR(cached.back()["eval_loss"].get<double>(), live.back()["eval_loss"].get<double>(),
+              1e-4);
+  EXPECT_TRUE(fs::exists(folder.path() / "cached" / "cache" / "reference_logprobs.h5"));
+}
+
+TEST(Dpo, TheReferenceIsTheStartingModelUnlessNamed) {
+  const test::TemporaryFolder folder;
+  Json s = settings("dpo");
+  run("dpo", s, folder.path() / "a");
+  EXPECT_NEAR(metrics(folder.path() / "a")[0]["loss"].get<double>(), std::log(2.0), 1e-6);
+  s["models"]["reference"] = (folder.path() / "a").string();
+  run("dpo", s, folder.path() / "b");
+  EXPECT_GT(std::abs(metrics(folder.path() / "b")[0]["loss"].get<double>() - std::log(2.0)), 1e-4);
+}
+
+TEST(SettingsTemplate, IsAFileThatReadsBack) {
+  for (const Method& m : methods()) {
+    const test::TemporaryFolder folder;
+    const fs::path file = folder.file("settings.json", settings_template(m.name));
+    const Json json = read_settings(file.string());
+    const auto trainer = m.make();
+    apply_settings(trainer->settings(), json, "settings.json");
+    EXPECT_EQ(settings_json(trainer->settings()), settings_json(m.make()->settings()));
+  }
+}
+
+}  // namespace
+}  // namespace guerdon::train
