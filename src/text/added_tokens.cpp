@@ -26,30 +26,37 @@ std::vector<AddedToken> read_added_tokens(const Node& node, const Vocabulary& vo
                      .special = entry.boolean_or("special", false)};
     token.normalized = entry.boolean_or("normalized", !token.special);
     if (token.content.empty()) continue;
-    if (token.content.size() > kMaxAddedBytes) entry.fail(str("the added token is longer than ", kMaxAddedBytes, " bytes"));
+    if (token.content.size() > kMaxAddedBytes)
+      entry.fail(str("the added token is longer than ", kMaxAddedBytes, " bytes"));
     const std::string named = show(token.content);
     if (const auto known = vocabulary.find(token.content); known && *known != token.id)
-      entry.fail(str("the added token ", named, " has id ", token.id, ", but ", *known, " in the vocabulary"));
+      entry.fail(str("the added token ", named, " has id ", token.id, ", but ", *known,
+                     " in the vocabulary"));
     if (vocabulary.has(token.id) && vocabulary.token(token.id) != token.content)
-      entry.fail(str("the added token ", named, " has id ", token.id, ", which is that of ", show(vocabulary.token(token.id))));
+      entry.fail(str("the added token ", named, " has id ", token.id, ", which is that of ",
+                     show(vocabulary.token(token.id))));
     const auto [content, new_content] = ids.emplace(token.content, token.id);
     if (!new_content) {
-      if (content->second != token.id) entry.fail(str("the added token ", named, " has two ids, ", content->second, " and ", token.id));
+      if (content->second != token.id)
+        entry.fail(
+            str("the added token ", named, " has two ids, ", content->second, " and ", token.id));
       continue;
     }
     const auto [other, new_id] = contents.emplace(token.id, token.content);
-    if (!new_id) entry.fail(str("the added tokens ", named, " and ", show(other->second), " have the same id ", token.id));
+    if (!new_id)
+      entry.fail(str("the added tokens ", named, " and ", show(other->second), " have the same id ",
+                     token.id));
     tokens.push_back(std::move(token));
   }
   return tokens;
 }
 
-AddedTokens::Finder::Finder(const Trie::Entries& entries)
-    : trie(entries), any(!entries.empty()) {
+AddedTokens::Finder::Finder(const Trie::Entries& entries) : trie(entries), any(!entries.empty()) {
   for (const auto& entry : entries) starts[static_cast<unsigned char>(entry.first.front())] = true;
 }
 
-AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer* normalizer) : tokens_(std::move(tokens)) {
+AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer* normalizer)
+    : tokens_(std::move(tokens)) {
   Trie::Entries raw, normalized;
   MatchSpace space;
   for (size_t i = 0; i < tokens_.size(); ++i) {
@@ -82,9 +89,12 @@ const AddedToken* AddedTokens::by_content(std::string_view content) const {
   return at == index_of_content_.end() ? nullptr : &tokens_[at->second];
 }
 
-int64_t AddedTokens::id_end() const { return index_of_id_.empty() ? 0 : int64_t{index_of_id_.rbegin()->first} + 1; }
+int64_t AddedTokens::id_end() const {
+  return index_of_id_.empty() ? 0 : int64_t{index_of_id_.rbegin()->first} + 1;
+}
 
-std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, const Finder& finder) const {
+std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text,
+                                                  const Finder& finder) const {
   std::vector<Part> parts;
   size_t rest = 0;  // where the text begins that no part covers yet
   for (size_t at = 0; finder.any && at < text.size();) {

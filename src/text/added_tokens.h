@@ -1,5 +1,5 @@
-/// Tokens that stand beside the model's vocabulary and are found in the text before anything else: "added_tokens" of
-/// tokenizer.json.
+/// Tokens that stand beside the model's vocabulary and are found in the text before anything else:
+/// "added_tokens" of tokenizer.json.
 #pragma once
 
 #include <map>
@@ -21,10 +21,12 @@ struct AddedToken {
   bool normalized = false;   ///< is looked for in the normalized text, in its own normalized form
   bool special = false;      ///< left out by decoding that skips special tokens
   bool matched = true;       ///< whether text becomes this token; else it only decodes
-  std::string written = {};  ///< how it is decoded: the content, or its normalized form (set by AddedTokens)
+  std::string written =
+      {};  ///< how it is decoded: the content, or its normalized form (set by AddedTokens)
 };
 
-/// The entries of the list. Throws Error (Kind::input) when they contradict each other or the vocabulary.
+/// The entries of the list. Throws Error (Kind::input) when they contradict each other or the
+/// vocabulary.
 std::vector<AddedToken> read_added_tokens(const Node& node, const Vocabulary& vocabulary);
 
 class AddedTokens {
@@ -43,10 +45,12 @@ class AddedTokens {
   /// Largest id + 1, or 0.
   int64_t id_end() const;
 
-  /// The text cut at the tokens that are looked for in the text as it came, or in the normalized text. At each place the longest
-  /// counts; the parts cover the text.
+  /// The text cut at the tokens that are looked for in the text as it came, or in the normalized
+  /// text. At each place the longest counts; the parts cover the text.
   std::vector<Part> split_raw(std::string_view text) const { return split(text, raw_); }
-  std::vector<Part> split_normalized(std::string_view text) const { return split(text, normalized_); }
+  std::vector<Part> split_normalized(std::string_view text) const {
+    return split(text, normalized_);
+  }
 
  private:
   struct Finder {

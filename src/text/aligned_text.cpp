@@ -34,7 +34,8 @@ AlignedText AlignedText::slice(size_t begin, size_t end) const {
   part.changed_ = changed_;
   part.begin_ = begin_ + (changed_ ? 0 : begin);
   if (changed_ && tracked_) {
-    part.origins_.assign(origins_.begin() + static_cast<ptrdiff_t>(begin), origins_.begin() + static_cast<ptrdiff_t>(end));
+    part.origins_.assign(origins_.begin() + static_cast<ptrdiff_t>(begin),
+                         origins_.begin() + static_cast<ptrdiff_t>(end));
     if (begin < end) part.begin_ = origins_[begin].begin;
   }
   return part;
@@ -54,7 +55,12 @@ void AlignedText::shorten(size_t bytes) {
 }
 
 Rewriter::Rewriter(const AlignedText& source, size_t begin, size_t end, AlignedText& target)
-    : source_(source), target_(target), begin_(begin), end_(end), at_(begin), start_(source.begin()) {
+    : source_(source),
+      target_(target),
+      begin_(begin),
+      end_(end),
+      at_(begin),
+      start_(source.begin()) {
   if (begin > 0 && begin < end && source.tracked()) start_ = source.origin_at(begin).begin;
 }
 
@@ -72,7 +78,9 @@ AlignedText::Origin Rewriter::origin_for(int change) const {
 void Rewriter::put(char32_t c, int change) {
   const size_t before = target_.bytes_.size();
   utf8_append(target_.bytes_, c);
-  if (target_.tracked_) target_.origins_.insert(target_.origins_.end(), target_.bytes_.size() - before, origin_for(change));
+  if (target_.tracked_)
+    target_.origins_.insert(target_.origins_.end(), target_.bytes_.size() - before,
+                            origin_for(change));
   if (change <= 0) swallow(1 + static_cast<size_t>(-change));
 }
 

@@ -1,4 +1,5 @@
-/// A text on its way through normalizers and pre-tokenizers, where each byte remembers which part of the input it stands for.
+/// A text on its way through normalizers and pre-tokenizers, where each byte remembers which part
+/// of the input it stands for.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,10 @@ class AlignedText {
   };
 
   AlignedText() = default;
-  /// The bytes [begin, begin + part.size()) of the input, unchanged. Without `tracked` no origins are kept.
-  AlignedText(std::string_view part, size_t begin, bool tracked) : bytes_(part), begin_(begin), tracked_(tracked) {}
+  /// The bytes [begin, begin + part.size()) of the input, unchanged. Without `tracked` no origins
+  /// are kept.
+  AlignedText(std::string_view part, size_t begin, bool tracked)
+      : bytes_(part), begin_(begin), tracked_(tracked) {}
 
   const std::string& bytes() const { return bytes_; }
   bool tracked() const { return tracked_; }
@@ -26,7 +29,8 @@ class AlignedText {
   /// Where in the input this text began before anything was changed.
   size_t begin() const { return begin_; }
 
-  /// The part of the input behind the bytes [begin, end), whole characters; begin < end. Needs `tracked`.
+  /// The part of the input behind the bytes [begin, end), whole characters; begin < end. Needs
+  /// `tracked`.
   Encoding::Range origin(size_t begin, size_t end) const;
   /// The part of the input behind one byte's character. Needs `tracked`.
   Origin origin_at(size_t byte) const;
@@ -42,19 +46,21 @@ class AlignedText {
   std::string bytes_;
   size_t begin_ = 0;
   bool tracked_ = false;
-  bool changed_ = false;         // false: byte i is byte begin_ + i of the input, and origins_ is empty
+  bool changed_ = false;  // false: byte i is byte begin_ + i of the input, and origins_ is empty
   std::vector<Origin> origins_;  // one for each byte of a changed, tracked text
 };
 
-/// Writes a changed form of source[begin, end) to the end of `target`, character by character. Each character says what it
-/// replaces, in the terms of the Hugging Face library so that offsets agree with it:
-/// `change` 0 stands for the next source character, 1 (or more) is new and shares the origin of what precedes the present
-/// source position, -n stands for the next source character and swallows n more.
+/// Writes a changed form of source[begin, end) to the end of `target`, character by character. Each
+/// character says what it replaces, in the terms of the Hugging Face library so that offsets agree
+/// with it: `change` 0 stands for the next source character, 1 (or more) is new and shares the
+/// origin of what precedes the present source position, -n stands for the next source character and
+/// swallows n more.
 class Rewriter {
  public:
   Rewriter(const AlignedText& source, size_t begin, size_t end, AlignedText& target);
   void put(char32_t c, int change);
-  /// A character that stands for source bytes [at, at + length); the present position does not move.
+  /// A character that stands for source bytes [at, at + length); the present position does not
+  /// move.
   void put_from(char32_t c, size_t at, size_t length);
   /// The next `bytes` of the source as they are (whole characters).
   void keep(size_t bytes);

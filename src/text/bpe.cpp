@@ -11,13 +11,16 @@ namespace guerdon::text {
 namespace {
 
 constexpr uint32_t kNone = UINT32_MAX;
-constexpr size_t kShortWord = 48;  // symbols up to which looking for the lowest rank again and again is quicker than a heap
+constexpr size_t kShortWord =
+    48;  // symbols up to which looking for the lowest rank again and again is quicker than a heap
 
 using Symbol = Workspace::Symbol;
 using Candidate = Workspace::Candidate;
 
 // std::push_heap keeps the largest on top: the lowest rank is to be there, the leftmost of equals.
-bool later(const Candidate& a, const Candidate& b) { return a.rank != b.rank ? a.rank > b.rank : a.left > b.left; }
+bool later(const Candidate& a, const Candidate& b) {
+  return a.rank != b.rank ? a.rank > b.rank : a.left > b.left;
+}
 
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581, SentencePiece's space
 
@@ -51,7 +54,8 @@ void merge_short(const MergeTable& merges, std::vector<Symbol>& symbols) {
   symbols.resize(size);
 }
 
-void merge_long(const MergeTable& merges, std::vector<Symbol>& symbols, std::vector<Candidate>& heap) {
+void merge_long(const MergeTable& merges, std::vector<Symbol>& symbols,
+                std::vector<Candidate>& heap) {
   heap.clear();
   const auto consider = [&](int32_t left) {
     if (left < 0) return false;
@@ -89,13 +93,16 @@ void merge_long(const MergeTable& merges, std::vector<Symbol>& symbols, std::vec
   std::erase_if(symbols, [](const Symbol& symbol) { return symbol.length == 0; });
 }
 
-/// Tokens whose places count the bytes of the word as the byte alphabet writes it get places that count its own bytes. Only
-/// where a byte was left out do the two differ: as in the library, what follows then moves up.
+/// Tokens whose places count the bytes of the word as the byte alphabet writes it get places that
+/// count its own bytes. Only where a byte was left out do the two differ: as in the library, what
+/// follows then moves up.
 void to_byte_places(std::string_view word, std::vector<ModelToken>& tokens, size_t first) {
   std::vector<uint32_t> places;
   for (uint32_t i = 0; i < word.size(); ++i)
-    places.insert(places.end(), byte_alphabet()[static_cast<unsigned char>(word[i])] < 0x80 ? 1 : 2, i);
-  for (size_t i = first; i < tokens.size(); ++i) tokens[i] = {tokens[i].id, places[tokens[i].begin], places[tokens[i].end - 1] + 1};
+    places.insert(places.end(), byte_alphabet()[static_cast<unsigned char>(word[i])] < 0x80 ? 1 : 2,
+                  i);
+  for (size_t i = first; i < tokens.size(); ++i)
+    tokens[i] = {tokens[i].id, places[tokens[i].begin], places[tokens[i].end - 1] + 1};
 }
 
 }  // namespace
@@ -133,7 +140,8 @@ MergeTable::Merge MergeTable::find(uint32_t left, uint32_t right) const {
   return slots_[slot_of(uint64_t{left} << 32 | right)].merge;
 }
 
-void merge_symbols(const MergeTable& merges, Workspace& workspace, std::vector<ModelToken>& tokens) {
+void merge_symbols(const MergeTable& merges, Workspace& workspace,
+                   std::vector<ModelToken>& tokens) {
   if (workspace.symbols.size() <= kShortWord) {
     merge_short(merges, workspace.symbols);
   } else {
@@ -147,21 +155,27 @@ void merge_symbols(const MergeTable& merges, Workspace& workspace, std::vector<M
 }
 
 Bpe::Bpe(Vocabulary vocabulary, MergeTable merges, BpeSettings settings)
-    : vocabulary_(std::move(vocabulary)), merges_(std::move(merges)), settings_(std::move(settings)) {
+    : vocabulary_(std::move(vocabulary)),
+      merges_(std::move(merges)),
+      settings_(std::move(settings)) {
   const size_t bytes = settings_.takes_bytes ? 256 : 128;
   id_of_byte_.assign(bytes, kNone);
   for (size_t byte = 0; byte < bytes; ++byte) {
     const auto c = static_cast<char>(byte);
-    const std::string symbol = settings_.takes_bytes ? in_byte_alphabet(std::string_view(&c, 1)) : std::string(1, c);
+    const std::string symbol =
+        settings_.takes_bytes ? in_byte_alphabet(std::string_view(&c, 1)) : std::string(1, c);
     id_of_byte_[byte] = vocabulary_.find(symbol).value_or(kNone);
   }
   if (settings_.byte_fallback) {
-    for (int byte = 0; byte < 256; ++byte) fallback_.push_back(vocabulary_.find(byte_token(byte)).value_or(kNone));
+    for (int byte = 0; byte < 256; ++byte)
+      fallback_.push_back(vocabulary_.find(byte_token(byte)).value_or(kNone));
   }
-  // Neighbouring words may be merged apart when no token holds the end of one and the beginning of the next. (Where characters
-  // may be left out, the places in the whole piece are wanted.)
-  cuts_at_spaces_ = !settings_.takes_bytes && settings_.continuing_prefix.empty() && settings_.end_suffix.empty() &&
-                    (settings_.unknown || settings_.byte_fallback) && vocabulary_.find(kSpaceMark).has_value();
+  // Neighbouring words may be merged apart when no token holds the end of one and the beginning of
+  // the next. (Where characters may be left out, the places in the whole piece are wanted.)
+  cuts_at_spaces_ = !settings_.takes_bytes && settings_.continuing_prefix.empty() &&
+                    settings_.end_suffix.empty() &&
+                    (settings_.unknown || settings_.byte_fallback) &&
+                    vocabulary_.find(kSpaceMark).has_value();
   for (int64_t id = 0; cuts_at_spaces_ && id < vocabulary_.id_end(); ++id) {
     const std::string_view token = vocabulary_.token(static_cast<uint32_t>(id));
     cuts_at_spaces_ = word_end(token, 0) == token.size();
@@ -170,13 +184,17 @@ Bpe::Bpe(Vocabulary vocabulary, MergeTable merges, BpeSettings settings)
     whole_.reserve(vocabulary_.size());
     for (int64_t id = 0; id < vocabulary_.id_end(); ++id) {
       const auto bytes_of_token = bytes_of(vocabulary_.token(static_cast<uint32_t>(id)));
-      if (bytes_of_token && !bytes_of_token->empty()) whole_.add(*bytes_of_token, static_cast<uint32_t>(id));
+      if (bytes_of_token && !bytes_of_token->empty())
+        whole_.add(*bytes_of_token, static_cast<uint32_t>(id));
     }
   }
 }
 
-void Bpe::encode(std::string_view piece, Workspace& workspace, std::vector<ModelToken>& tokens) const {
-  const auto whole = settings_.ignore_merges ? (settings_.takes_bytes ? whole_ : vocabulary_).find(piece) : std::nullopt;
+void Bpe::encode(std::string_view piece, Workspace& workspace,
+                 std::vector<ModelToken>& tokens) const {
+  const auto whole = settings_.ignore_merges
+                         ? (settings_.takes_bytes ? whole_ : vocabulary_).find(piece)
+                         : std::nullopt;
   if (whole) {
     tokens.push_back({*whole, 0, static_cast<uint32_t>(piece.size())});
     return;
@@ -194,26 +212,30 @@ void Bpe::encode(std::string_view piece, Workspace& workspace, std::vector<Model
   }
 }
 
-void Bpe::encode_word(std::string_view word, Workspace& workspace, std::vector<ModelToken>& tokens) const {
+void Bpe::encode_word(std::string_view word, Workspace& workspace,
+                      std::vector<ModelToken>& tokens) const {
   if (workspace.cache.find(word, tokens)) return;
   const size_t first = tokens.size();
   const bool dropped = split(word, workspace);
   if (dropped && settings_.takes_bytes) {
-    for (Symbol& symbol : workspace.symbols) symbol.length = static_cast<uint32_t>(vocabulary_.token(symbol.id).size());
+    for (Symbol& symbol : workspace.symbols)
+      symbol.length = static_cast<uint32_t>(vocabulary_.token(symbol.id).size());
   }
   merge_symbols(merges_, workspace, tokens);
   if (dropped && settings_.takes_bytes) to_byte_places(word, tokens, first);
   workspace.cache.add(word, tokens, first);
 }
 
-// The symbols that merging begins with: characters (or bytes), with the prefix and suffix that mark places in a word.
-// Without an unknown token what is unknown is left out.
+// The symbols that merging begins with: characters (or bytes), with the prefix and suffix that mark
+// places in a word. Without an unknown token what is unknown is left out.
 bool Bpe::split(std::string_view word, Workspace& workspace) const {
   bool dropped = false;
   std::vector<Symbol>& symbols = workspace.symbols;
   symbols.clear();
   uint32_t unknown_length = 0;  // of the unknown symbol that is still open
-  const auto add = [&](uint32_t id, size_t length) { symbols.push_back({id, static_cast<uint32_t>(length), -1, -1}); };
+  const auto add = [&](uint32_t id, size_t length) {
+    symbols.push_back({id, static_cast<uint32_t>(length), -1, -1});
+  };
   const auto close_unknown = [&] {
     if (unknown_length > 0) add(*settings_.unknown, unknown_length);
     unknown_length = 0;
@@ -244,7 +266,8 @@ bool Bpe::split(std::string_view word, Workspace& workspace) const {
     std::string marked;
     std::string_view symbol = word.substr(begin, at - begin);
     if (id == kNone && !plain) {
-      marked = (begin > 0 ? settings_.continuing_prefix : "") + std::string(symbol) + (at == word.size() ? settings_.end_suffix : "");
+      marked = (begin > 0 ? settings_.continuing_prefix : "") + std::string(symbol) +
+               (at == word.size() ? settings_.end_suffix : "");
       symbol = marked;
     }
     if (id == kNone) id = vocabulary_.find(symbol).value_or(kNone);
@@ -253,9 +276,10 @@ bool Bpe::split(std::string_view word, Workspace& workspace) const {
       add(id, at - begin);
       continue;
     }
-    const bool falls_back = settings_.byte_fallback && std::all_of(symbol.begin(), symbol.end(), [&](char c) {
-                              return fallback_[static_cast<unsigned char>(c)] != kNone;
-                            });
+    const bool falls_back =
+        settings_.byte_fallback && std::all_of(symbol.begin(), symbol.end(), [&](char c) {
+          return fallback_[static_cast<unsigned char>(c)] != kNone;
+        });
     if (falls_back) {
       for (const char c : symbol) add(fallback_[static_cast<unsigned char>(c)], 1);
     } else {
@@ -268,7 +292,8 @@ bool Bpe::split(std::string_view word, Workspace& workspace) const {
 
 bool may_take_bytes(const Node& node) {
   return node.text_or("type", "") == "BPE" && !node.boolean_or("byte_fallback", false) &&
-         node.text_or("continuing_subword_prefix", "").empty() && node.text_or("end_of_word_suffix", "").empty();
+         node.text_or("continuing_subword_prefix", "").empty() &&
+         node.text_or("end_of_word_suffix", "").empty();
 }
 
 std::unique_ptr<Model> read_bpe(const Node& node, bool takes_bytes) {
@@ -281,7 +306,8 @@ std::unique_ptr<Model> read_bpe(const Node& node, bool takes_bytes) {
                        .ignore_merges = node.boolean_or("ignore_merges", false),
                        .takes_bytes = takes_bytes};
   if (node.has("unk_token")) {
-    // Some files name one that the vocabulary lacks; that is an error only when it is needed, and then the character is left out.
+    // Some files name one that the vocabulary lacks; that is an error only when it is needed, and
+    // then the character is left out.
     settings.unknown = vocabulary.find(node["unk_token"].text());
   }
   const Node merges_node = node["merges"];
@@ -299,7 +325,8 @@ std::unique_ptr<Model> read_bpe(const Node& node, bool takes_bytes) {
         where().fail(str("must be two tokens with a space between, got ", show(text)));
       left = text.substr(0, space);
       right = text.substr(space + 1);
-    } else if (entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_string()) {
+    } else if (entry.is_array() && entry.size() == 2 && entry[0].is_string() &&
+               entry[1].is_string()) {
       left = entry[0].get<std::string>();
       right = entry[1].get<std::string>();
     } else {
@@ -308,10 +335,12 @@ std::unique_ptr<Model> read_bpe(const Node& node, bool takes_bytes) {
     const auto left_id = vocabulary.find(left), right_id = vocabulary.find(right);
     if (!left_id) where().fail(str("the vocabulary has no token ", show(left)));
     if (!right_id) where().fail(str("the vocabulary has no token ", show(right)));
-    if (right.size() < settings.continuing_prefix.size()) where().fail(str("token ", show(right), " lacks the prefix of continued words"));
+    if (right.size() < settings.continuing_prefix.size())
+      where().fail(str("token ", show(right), " lacks the prefix of continued words"));
     const std::string merged = left + right.substr(settings.continuing_prefix.size());
     const auto merged_id = vocabulary.find(merged);
-    if (!merged_id) where().fail(str("the vocabulary has no token ", show(merged), ", which the merge makes"));
+    if (!merged_id)
+      where().fail(str("the vocabulary has no token ", show(merged), ", which the merge makes"));
     merges.add(*left_id, *right_id, {rank, *merged_id});
     ++rank;
   }
@@ -320,7 +349,8 @@ std::unique_ptr<Model> read_bpe(const Node& node, bool takes_bytes) {
 
 std::string byte_token(int byte) {
   constexpr std::string_view digits = "0123456789ABCDEF";
-  return str("<0x", digits[static_cast<size_t>(byte) / 16], digits[static_cast<size_t>(byte) % 16], ">");
+  return str("<0x", digits[static_cast<size_t>(byte) / 16], digits[static_cast<size_t>(byte) % 16],
+             ">");
 }
 
 }  // namespace guerdon::text

@@ -1,6 +1,6 @@
-// Learning a byte-level BPE. Each distinct word is kept once with its count; the counts of pairs are kept up to date as words
-// change, and the next pair comes from a heap whose entries may be stale: the work is about that of changing each word once
-// for each merge that touches it.
+// Learning a byte-level BPE. Each distinct word is kept once with its count; the counts of pairs
+// are kept up to date as words change, and the next pair comes from a heap whose entries may be
+// stale: the work is about that of changing each word once for each merge that touches it.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
@@ -35,7 +35,9 @@ struct Candidate {
 };
 
 /// The heap's order: the highest count first, of equals the smaller pair of ids.
-bool later(const Candidate& a, const Candidate& b) { return a.count != b.count ? a.count < b.count : a.pair > b.pair; }
+bool later(const Candidate& a, const Candidate& b) {
+  return a.count != b.count ? a.count < b.count : a.pair > b.pair;
+}
 
 /// The distinct words of the texts as symbols of single bytes, in order of first appearance.
 std::vector<Word> words_of(std::span<const std::string> texts, uint32_t first_byte) {
@@ -49,7 +51,8 @@ std::vector<Word> words_of(std::span<const std::string> texts, uint32_t first_by
       const auto [known, added] = index.emplace(word, words.size());
       if (added) {
         words.push_back({{}, 0});
-        for (const char byte : word) words.back().symbols.push_back(first_byte + static_cast<unsigned char>(byte));
+        for (const char byte : word)
+          words.back().symbols.push_back(first_byte + static_cast<unsigned char>(byte));
       }
       ++words[known->second].count;
       at += word.size();
@@ -60,7 +63,8 @@ std::vector<Word> words_of(std::span<const std::string> texts, uint32_t first_by
 
 class Trainer {
  public:
-  Trainer(std::vector<Word> words, int64_t min_frequency) : words_(std::move(words)), min_frequency_(min_frequency) {
+  Trainer(std::vector<Word> words, int64_t min_frequency)
+      : words_(std::move(words)), min_frequency_(min_frequency) {
     std::vector<uint64_t> pairs;
     for (uint32_t w = 0; w < words_.size(); ++w) count(w, 1, pairs);
     for (const auto& [pair, state] : pairs_) heap_.push_back({state.count, pair});
@@ -74,7 +78,8 @@ class Trainer {
       const Candidate top = heap_.back();
       heap_.pop_back();
       const auto state = pairs_.find(top.pair);
-      if (state == pairs_.end() || state->second.count != top.count) continue;  // stale; a newer entry exists
+      if (state == pairs_.end() || state->second.count != top.count)
+        continue;  // stale; a newer entry exists
       if (top.count < std::max<int64_t>(min_frequency_, 1)) return std::nullopt;
       return std::pair(static_cast<uint32_t>(top.pair >> 32), static_cast<uint32_t>(top.pair));
     }
@@ -87,8 +92,9 @@ class Trainer {
     std::vector<uint64_t> changed;
     for (const uint32_t w : touched) {
       std::vector<uint32_t>& symbols = words_[w].symbols;
-      const auto found = std::adjacent_find(symbols.begin(), symbols.end(),
-                                            [&](uint32_t a, uint32_t b) { return a == left && b == right; });
+      const auto found =
+          std::adjacent_find(symbols.begin(), symbols.end(),
+                             [&](uint32_t a, uint32_t b) { return a == left && b == right; });
       if (found == symbols.end()) continue;
       count(w, -1, changed);
       size_t out = 0;
@@ -139,13 +145,17 @@ class Trainer {
 void check(const BpeTraining& options) {
   const auto special = static_cast<int64_t>(options.special_tokens.size());
   if (options.vocabulary_size < special + kBytes || options.vocabulary_size > kMaxId)
-    fail_settings("vocabulary_size", str("must lie in [", special + kBytes, ", ", kMaxId, "] (", special, " special tokens and ", kBytes,
+    fail_settings("vocabulary_size", str("must lie in [", special + kBytes, ", ", kMaxId, "] (",
+                                         special, " special tokens and ", kBytes,
                                          " bytes are in it), got ", options.vocabulary_size));
   std::unordered_set<std::string> seen;
   for (const std::string& token : options.special_tokens) {
-    if (token.empty() || !is_utf8(token)) fail_settings("special_tokens", "a special token is empty or not UTF-8");
-    if (!seen.insert(token).second) fail_settings("special_tokens", str(show(token), " is there twice"));
-    if (bytes_of(token) && bytes_of(token)->size() == 1) fail_settings("special_tokens", str(show(token), " is the name of a byte"));
+    if (token.empty() || !is_utf8(token))
+      fail_settings("special_tokens", "a special token is empty or not UTF-8");
+    if (!seen.insert(token).second)
+      fail_settings("special_tokens", str(show(token), " is there twice"));
+    if (bytes_of(token) && bytes_of(token)->size() == 1)
+      fail_settings("special_tokens", str(show(token), " is the name of a byte"));
   }
 }
 
@@ -167,8 +177,10 @@ std::string train_bpe(std::span<const std::string> texts, const BpeTraining& opt
     if (!pair) break;
     const auto [left, right] = *pair;
     std::string merged = tokens[left] + tokens[right];
-    // Two ways to make the same token share its id; a special token of that name keeps its own, and the pair stays apart.
-    const auto known = taken.count(merged) ? std::find(tokens.begin(), tokens.end(), merged) : tokens.end();
+    // Two ways to make the same token share its id; a special token of that name keeps its own, and
+    // the pair stays apart.
+    const auto known =
+        taken.count(merged) ? std::find(tokens.begin(), tokens.end(), merged) : tokens.end();
     const auto id = static_cast<uint32_t>(known - tokens.begin());
     if (id < first_byte) {
       trainer.forget(left, right);
@@ -183,18 +195,36 @@ std::string train_bpe(std::span<const std::string> texts, const BpeTraining& opt
   }
 
   Json vocabulary = Json::object(), added = Json::array();
-  for (size_t id = 0; id < tokens.size(); ++id) vocabulary.get_ref<Json::object_t&>().emplace_back(tokens[id], id);
+  for (size_t id = 0; id < tokens.size(); ++id)
+    vocabulary.get_ref<Json::object_t&>().emplace_back(tokens[id], id);
   for (size_t id = 0; id < first_byte; ++id) {
-    added.push_back({{"id", id}, {"content", tokens[id]}, {"single_word", false}, {"lstrip", false},
-                     {"rstrip", false}, {"normalized", false}, {"special", true}});
+    added.push_back({{"id", id},
+                     {"content", tokens[id]},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false},
+                     {"special", true}});
   }
-  const Json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
-  const Json model = {{"type", "BPE"}, {"dropout", nullptr}, {"unk_token", nullptr}, {"continuing_subword_prefix", nullptr},
-                      {"end_of_word_suffix", nullptr}, {"fuse_unk", false}, {"byte_fallback", false}, {"ignore_merges", false},
-                      {"vocab", vocabulary}, {"merges", merges}};
-  return Json{{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}, {"added_tokens", added}, {"normalizer", nullptr},
-              {"pre_tokenizer", byte_level}, {"post_processor", nullptr}, {"decoder", byte_level}, {"model", model}}
-             .dump(1) + "\n";
+  const Json byte_level = {{"type", "ByteLevel"},
+                           {"add_prefix_space", false},
+                           {"trim_offsets", true},
+                           {"use_regex", true}};
+  const Json model = {{"type", "BPE"},
+                      {"dropout", nullptr},
+                      {"unk_token", nullptr},
+                      {"continuing_subword_prefix", nullptr},
+                      {"end_of_word_suffix", nullptr},
+                      {"fuse_unk", false},
+                      {"byte_fallback", false},
+                      {"ignore_merges", false},
+                      {"vocab", vocabulary},
+                      {"merges", merges}};
+  return Json{{"version", "1.0"},          {"truncation", nullptr}, {"padding", nullptr},
+              {"added_tokens", added},     {"normalizer", nullptr}, {"pre_tokenizer", byte_level},
+              {"post_processor", nullptr}, {"decoder", byte_level}, {"model", model}}
+             .dump(1) +
+         "\n";
 }
 
 }  // namespace guerdon::text

@@ -53,12 +53,16 @@ size_t contraction(std::string_view text, bool any_case) {
   };
   const char first = lower(1), second = lower(2);
   if (first == 's' || first == 't' || first == 'm' || first == 'd') return 2;
-  if ((first == 'r' && second == 'e') || (first == 'v' && second == 'e') || (first == 'l' && second == 'l')) return 3;
-  if (any_case && utf8_length(text.substr(1)) == 2 && utf8_decode(text.substr(1), 2) == kLongS) return 3;
+  if ((first == 'r' && second == 'e') || (first == 'v' && second == 'e') ||
+      (first == 'l' && second == 'l'))
+    return 3;
+  if (any_case && utf8_length(text.substr(1)) == 2 && utf8_decode(text.substr(1), 2) == kLongS)
+    return 3;
   return 0;
 }
 
-/// \s+(?!\S)|\s+ at a run of spaces: all of them at the end of the text; else all but the last, which goes with the next word.
+/// \s+(?!\S)|\s+ at a run of spaces: all of them at the end of the text; else all but the last,
+/// which goes with the next word.
 size_t spaces(const Cursor& behind, std::string_view text) {
   size_t last = behind.at();
   if (behind.done()) return last;
@@ -85,7 +89,8 @@ size_t llama3_like(std::string_view text, int max_digits) {
   }
   // \p{N}{1,3}
   if (cursor.kind() == Kind::number) {
-    for (int i = 0; i < max_digits && !cursor.done() && cursor.kind() == Kind::number; ++i) cursor.step();
+    for (int i = 0; i < max_digits && !cursor.done() && cursor.kind() == Kind::number; ++i)
+      cursor.step();
     return cursor.at();
   }
   //  ?[^\s\p{L}\p{N}]+[\r\n]*
@@ -113,7 +118,8 @@ const std::array<char32_t, 256>& byte_alphabet() {
     std::array<char32_t, 256> characters{};
     char32_t next = 0x100;
     for (char32_t byte = 0; byte < 256; ++byte) {
-      const bool printable = (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
+      const bool printable =
+          (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
       characters[byte] = printable ? byte : next++;
     }
     return characters;
@@ -145,7 +151,8 @@ std::optional<std::string> bytes_of(std::string_view token) {
 
 std::string in_byte_alphabet(std::string_view bytes) {
   std::string text;
-  for (const char byte : bytes) utf8_append(text, byte_alphabet()[static_cast<unsigned char>(byte)]);
+  for (const char byte : bytes)
+    utf8_append(text, byte_alphabet()[static_cast<unsigned char>(byte)]);
   return text;
 }
 
@@ -155,7 +162,8 @@ void to_byte_alphabet(const AlignedText& text, size_t begin, size_t end, Aligned
     const size_t first = at;
     unicode::next(text.bytes(), at);
     for (size_t i = first; i < at; ++i)
-      rewriter.put(byte_alphabet()[static_cast<unsigned char>(text.bytes()[i])], i == first ? 0 : 1);
+      rewriter.put(byte_alphabet()[static_cast<unsigned char>(text.bytes()[i])],
+                   i == first ? 0 : 1);
   }
 }
 

@@ -1,5 +1,6 @@
-/// GPT-2's way of writing any byte as a printable character (the alphabet of byte-level vocabularies), and the word patterns of
-/// the well-known byte-level tokenizers, matched by hand: several times as fast as by a pattern engine.
+/// GPT-2's way of writing any byte as a printable character (the alphabet of byte-level
+/// vocabularies), and the word patterns of the well-known byte-level tokenizers, matched by hand:
+/// several times as fast as by a pattern engine.
 #pragma once
 
 #include <array>
@@ -32,7 +33,8 @@ inline constexpr std::string_view kLlama3Pattern =
 inline constexpr std::string_view kQwen2Pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-/// The length of the match at the start of `text`, which is not empty: these patterns match everywhere.
+/// The length of the match at the start of `text`, which is not empty: these patterns match
+/// everywhere.
 size_t gpt2_word(std::string_view text);
 size_t llama3_word(std::string_view text);
 size_t qwen2_word(std::string_view text);

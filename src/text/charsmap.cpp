@@ -11,21 +11,28 @@
 namespace guerdon::text {
 namespace {
 
-// A unit of a Darts double array: label, offset to the children, and whether a leaf with the value follows.
+// A unit of a Darts double array: label, offset to the children, and whether a leaf with the value
+// follows.
 uint32_t label(uint32_t unit) { return unit & ((uint32_t{1} << 31) | 0xFF); }
 bool has_leaf(uint32_t unit) { return (unit >> 8 & 1) == 1; }
 uint32_t value(uint32_t unit) { return unit & ((uint32_t{1} << 31) - 1); }
 uint32_t offset(uint32_t unit) { return unit >> 10 << ((unit & (uint32_t{1} << 9)) >> 6); }
 
-// Whether there is no grapheme boundary between two characters: the rules GB3 to GB5 and GB9 to GB9b of UAX 29. The others
-// join only clusters of 6 bytes and more, which the normalizer does not look at as a whole.
+// Whether there is no grapheme boundary between two characters: the rules GB3 to GB5 and GB9 to
+// GB9b of UAX 29. The others join only clusters of 6 bytes and more, which the normalizer does not
+// look at as a whole.
 bool joined(char32_t before, char32_t after) {
   if (before < 0x80 && after < 0x80) return before == '\r' && after == '\n';
-  const auto property = [](char32_t c) { return u_getIntPropertyValue(static_cast<UChar32>(c), UCHAR_GRAPHEME_CLUSTER_BREAK); };
-  const auto breaks = [](int32_t p) { return p == U_GCB_CONTROL || p == U_GCB_CR || p == U_GCB_LF; };
+  const auto property = [](char32_t c) {
+    return u_getIntPropertyValue(static_cast<UChar32>(c), UCHAR_GRAPHEME_CLUSTER_BREAK);
+  };
+  const auto breaks = [](int32_t p) {
+    return p == U_GCB_CONTROL || p == U_GCB_CR || p == U_GCB_LF;
+  };
   const int32_t left = property(before), right = property(after);
   if (breaks(left) || breaks(right)) return false;
-  return right == U_GCB_EXTEND || right == U_GCB_ZWJ || right == U_GCB_SPACING_MARK || left == U_GCB_PREPEND;
+  return right == U_GCB_EXTEND || right == U_GCB_ZWJ || right == U_GCB_SPACING_MARK ||
+         left == U_GCB_PREPEND;
 }
 
 constexpr size_t kMaxGrapheme = 5;
@@ -58,8 +65,8 @@ class Precompiled final : public Normalizer {
     AlignedText out = text.empty();
     Rewriter rewriter(text, 0, text.size(), out);
     bool changed = false;
-    // As the library counts: characters replace one another in turn, and what is left over belongs to the last one written,
-    // which therefore waits.
+    // As the library counts: characters replace one another in turn, and what is left over belongs
+    // to the last one written, which therefore waits.
     std::optional<std::pair<char32_t, int>> last;
     const auto put = [&](char32_t c, int change) {
       if (last) rewriter.put(last->first, last->second);
@@ -77,7 +84,8 @@ class Precompiled final : public Normalizer {
     };
     for (size_t at = 0; at < bytes.size();) {
       const auto byte = static_cast<unsigned char>(bytes[at]);
-      const bool ascii_follows = at + 1 == bytes.size() || static_cast<unsigned char>(bytes[at + 1]) < 0x80;
+      const bool ascii_follows =
+          at + 1 == bytes.size() || static_cast<unsigned char>(bytes[at + 1]) < 0x80;
       if (byte < 0x80 && ascii_follows && unchanged_[byte]) {
         put(byte, 0);
         ++at;
@@ -149,6 +157,8 @@ Charsmap::Hit Charsmap::search(std::string_view text, bool stop_at_first) const 
   return hit;
 }
 
-std::unique_ptr<Normalizer> precompiled_normalizer(Charsmap map) { return std::make_unique<Precompiled>(std::move(map)); }
+std::unique_ptr<Normalizer> precompiled_normalizer(Charsmap map) {
+  return std::make_unique<Precompiled>(std::move(map));
+}
 
 }  // namespace guerdon::text

@@ -54,7 +54,9 @@ class Mapped final : public WholeTokens {
 class MappedDecoder final : public Decoder {
  public:
   explicit MappedDecoder(Mapped::Map map) : map_(std::move(map)) {}
-  std::unique_ptr<DecoderStage> start(DecoderStage& next) const override { return std::make_unique<Mapped>(map_, next); }
+  std::unique_ptr<DecoderStage> start(DecoderStage& next) const override {
+    return std::make_unique<Mapped>(map_, next);
+  }
 
  private:
   Mapped::Map map_;
@@ -64,7 +66,9 @@ class MappedDecoder final : public Decoder {
 template <class Stage>
 class Plain final : public Decoder {
  public:
-  std::unique_ptr<DecoderStage> start(DecoderStage& next) const override { return std::make_unique<Stage>(next); }
+  std::unique_ptr<DecoderStage> start(DecoderStage& next) const override {
+    return std::make_unique<Stage>(next);
+  }
 };
 
 class SpacedStage final : public DecoderStage {
@@ -109,7 +113,8 @@ class ByteLevelStage final : public WholeTokens {
   std::string bytes_;
 };
 
-/// Runs of byte tokens become characters when all of the run is UTF-8, else one U+FFFD for each byte.
+/// Runs of byte tokens become characters when all of the run is UTF-8, else one U+FFFD for each
+/// byte.
 class ByteFallbackStage final : public WholeTokens {
  public:
   using WholeTokens::WholeTokens;
@@ -155,7 +160,8 @@ class FuseStage final : public DecoderStage {
 /// Up to `start` characters `content` off the beginning of each token, up to `stop` off its end.
 class StripStage final : public DecoderStage {
  public:
-  StripStage(char32_t content, size_t start, size_t stop, DecoderStage& next) : start_(start), stop_(stop), next_(next) {
+  StripStage(char32_t content, size_t start, size_t stop, DecoderStage& next)
+      : start_(start), stop_(stop), next_(next) {
     utf8_append(content_, content);
   }
   void take(std::string_view fragment, bool ends) override {
@@ -167,7 +173,10 @@ class StripStage final : public DecoderStage {
     held_ += fragment;
     // What may still be the end of the token is held back.
     size_t keep = 0;
-    for (size_t i = 0; i < stop_ && std::string_view(held_).substr(0, held_.size() - keep).ends_with(content_); ++i) keep += content_.size();
+    for (size_t i = 0;
+         i < stop_ && std::string_view(held_).substr(0, held_.size() - keep).ends_with(content_);
+         ++i)
+      keep += content_.size();
     next_.take(std::string_view(held_).substr(0, held_.size() - keep), ends);
     if (ends) {
       held_.clear();
@@ -189,7 +198,9 @@ class StripStage final : public DecoderStage {
 class Strip final : public Decoder {
  public:
   explicit Strip(const Node& node)
-      : content_(node["content"].character()), start_(count(node["start"])), stop_(count(node["stop"])) {}
+      : content_(node["content"].character()),
+        start_(count(node["start"])),
+        stop_(count(node["stop"])) {}
   std::unique_ptr<DecoderStage> start(DecoderStage& next) const override {
     return std::make_unique<StripStage>(content_, start_, stop_, next);
   }
@@ -230,7 +241,8 @@ class ReplaceStage final : public WholeTokens {
 
 class Replace final : public Decoder {
  public:
-  explicit Replace(const Node& node) : pattern_(read_pattern(node["pattern"])), content_(node["content"].text()) {}
+  explicit Replace(const Node& node)
+      : pattern_(read_pattern(node["pattern"])), content_(node["content"].text()) {}
   std::unique_ptr<DecoderStage> start(DecoderStage& next) const override {
     return std::make_unique<ReplaceStage>(pattern_, content_, next);
   }
@@ -242,22 +254,26 @@ class Replace final : public Decoder {
 
 void replace_all(std::string& text, std::string_view from, std::string_view to) {
   if (from.empty()) return;
-  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
+  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
+    text.replace(at, from.size(), to);
 }
 
 /// The spaces that English writing does not have before punctuation and in contractions.
 std::string tidy(std::string text) {
   constexpr std::pair<std::string_view, std::string_view> changes[] = {
-      {" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"},
-      {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+      {" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+      {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+      {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
   for (const auto& [from, to] : changes) replace_all(text, from, to);
   return text;
 }
 
-/// A suffix marks the end of a word: a space, but none at the end of the text. The last token waits for its successor.
+/// A suffix marks the end of a word: a space, but none at the end of the text. The last token waits
+/// for its successor.
 class SuffixStage final : public WholeTokens {
  public:
-  SuffixStage(std::string suffix, DecoderStage& next) : WholeTokens(next), suffix_(std::move(suffix)) {}
+  SuffixStage(std::string suffix, DecoderStage& next)
+      : WholeTokens(next), suffix_(std::move(suffix)) {}
   void finish() override {
     give("");
     next_.finish();
@@ -281,7 +297,9 @@ class SuffixStage final : public WholeTokens {
 class Suffix final : public Decoder {
  public:
   explicit Suffix(std::string suffix) : suffix_(std::move(suffix)) {}
-  std::unique_ptr<DecoderStage> start(DecoderStage& next) const override { return std::make_unique<SuffixStage>(suffix_, next); }
+  std::unique_ptr<DecoderStage> start(DecoderStage& next) const override {
+    return std::make_unique<SuffixStage>(suffix_, next);
+  }
 
  private:
   std::string suffix_;
@@ -315,8 +333,11 @@ class CtcStage final : public WholeTokens {
 class Ctc final : public Decoder {
  public:
   explicit Ctc(const Node& node)
-      : settings_{node.text_or("pad_token", "<pad>"), node.text_or("word_delimiter_token", "|"), node.boolean_or("cleanup", true)} {}
-  std::unique_ptr<DecoderStage> start(DecoderStage& next) const override { return std::make_unique<CtcStage>(settings_, next); }
+      : settings_{node.text_or("pad_token", "<pad>"), node.text_or("word_delimiter_token", "|"),
+                  node.boolean_or("cleanup", true)} {}
+  std::unique_ptr<DecoderStage> start(DecoderStage& next) const override {
+    return std::make_unique<CtcStage>(settings_, next);
+  }
 
  private:
   CtcStage::Settings settings_;
@@ -346,26 +367,31 @@ class Sequence final : public Decoder {
   explicit Sequence(const Node& node) {
     for (const Node& part : node["decoders"].elements()) parts_.push_back(read_decoder(part));
   }
-  std::unique_ptr<DecoderStage> start(DecoderStage& next) const override { return std::make_unique<SequenceStage>(parts_, next); }
+  std::unique_ptr<DecoderStage> start(DecoderStage& next) const override {
+    return std::make_unique<SequenceStage>(parts_, next);
+  }
 
  private:
   std::vector<std::unique_ptr<Decoder>> parts_;
 };
 
 std::unique_ptr<Decoder> read_metaspace(const Node& node) {
-  const std::string scheme = node.text_or("prepend_scheme", node.boolean_or("add_prefix_space", true) ? "always" : "never");
+  const std::string scheme = node.text_or(
+      "prepend_scheme", node.boolean_or("add_prefix_space", true) ? "always" : "never");
   std::string replacement;
   utf8_append(replacement, node["replacement"].character());
-  return std::make_unique<MappedDecoder>([replacement, prefixed = scheme != "never"](std::string_view token, bool first) {
-    std::string text(token);
-    replace_all(text, replacement, first && prefixed ? "" : " ");
-    return text;
-  });
+  return std::make_unique<MappedDecoder>(
+      [replacement, prefixed = scheme != "never"](std::string_view token, bool first) {
+        std::string text(token);
+        replace_all(text, replacement, first && prefixed ? "" : " ");
+        return text;
+      });
 }
 
 std::unique_ptr<Decoder> read_word_piece(const Node& node) {
   return std::make_unique<MappedDecoder>(
-      [prefix = node.text_or("prefix", "##"), cleanup = node.boolean_or("cleanup", true)](std::string_view token, bool first) {
+      [prefix = node.text_or("prefix", "##"), cleanup = node.boolean_or("cleanup", true)](
+          std::string_view token, bool first) {
         std::string text(token);
         if (!first) {
           if (token.starts_with(prefix)) {
@@ -391,9 +417,14 @@ std::string take_characters(std::string& bytes, bool final) {
       continue;
     }
     // The longest beginning of a character that stands here.
-    const auto byte = [&](size_t i) { return i < rest.size() ? static_cast<unsigned char>(rest[i]) : 0; };
+    const auto byte = [&](size_t i) {
+      return i < rest.size() ? static_cast<unsigned char>(rest[i]) : 0;
+    };
     const unsigned char first = byte(0);
-    const size_t wanted = first >= 0xF0 && first <= 0xF4 ? 4 : first >= 0xE0 && first < 0xF0 ? 3 : first >= 0xC2 && first < 0xE0 ? 2 : 0;
+    const size_t wanted = first >= 0xF0 && first <= 0xF4  ? 4
+                          : first >= 0xE0 && first < 0xF0 ? 3
+                          : first >= 0xC2 && first < 0xE0 ? 2
+                                                          : 0;
     const unsigned char low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
     const unsigned char high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
     size_t valid = 1;
@@ -412,7 +443,9 @@ std::string take_characters(std::string& bytes, bool final) {
 std::optional<unsigned char> byte_of_token(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return std::nullopt;
   const auto digit = [](char c) { return c <= '9' ? c - '0' : std::tolower(c) - 'a' + 10; };
-  if (!std::isxdigit(static_cast<unsigned char>(token[3])) || !std::isxdigit(static_cast<unsigned char>(token[4]))) return std::nullopt;
+  if (!std::isxdigit(static_cast<unsigned char>(token[3])) ||
+      !std::isxdigit(static_cast<unsigned char>(token[4])))
+    return std::nullopt;
   return static_cast<unsigned char>(digit(token[3]) * 16 + digit(token[4]));
 }
 

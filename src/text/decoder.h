@@ -1,7 +1,7 @@
 /// How tokens become text again: the component "decoder" of tokenizer.json.
 ///
-/// Decoding is streaming by construction: a chain of stages takes tokens one by one and gives on what is certain. `decode` and
-/// StreamDecoder are the same chain, so they cannot differ.
+/// Decoding is streaming by construction: a chain of stages takes tokens one by one and gives on
+/// what is certain. `decode` and StreamDecoder are the same chain, so they cannot differ.
 #pragma once
 
 #include <memory>
@@ -36,8 +36,8 @@ std::unique_ptr<Decoder> read_decoder(const Node& node);
 /// For files without a decoder: tokens with a space between.
 std::unique_ptr<Decoder> spaced_decoder();
 
-/// The bytes with U+FFFD for each part that is not UTF-8 (a maximal subpart, as in the Unicode Standard, 3.9). An incomplete
-/// character at the end stays in `bytes` unless `final`.
+/// The bytes with U+FFFD for each part that is not UTF-8 (a maximal subpart, as in the Unicode
+/// Standard, 3.9). An incomplete character at the end stays in `bytes` unless `final`.
 std::string take_characters(std::string& bytes, bool final);
 
 /// The byte that "<0x00>" to "<0xFF>" stands for.

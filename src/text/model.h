@@ -46,14 +46,17 @@ struct Workspace {
 class Model {
  public:
   virtual ~Model() = default;
-  /// Puts the tokens of a piece (not empty) behind what is in `tokens`; places count from the start of the piece.
-  virtual void encode(std::string_view piece, Workspace& workspace, std::vector<ModelToken>& tokens) const = 0;
+  /// Puts the tokens of a piece (not empty) behind what is in `tokens`; places count from the start
+  /// of the piece.
+  virtual void encode(std::string_view piece, Workspace& workspace,
+                      std::vector<ModelToken>& tokens) const = 0;
   virtual const Vocabulary& vocabulary() const = 0;
   virtual std::optional<uint32_t> unknown() const = 0;
 };
 
-/// Throws Error (Kind::input) that names the entry at fault. With `takes_bytes` the pieces come as the bytes that the pre-tokenizer
-/// would have written in the byte alphabet; only BPE may be asked for that.
+/// Throws Error (Kind::input) that names the entry at fault. With `takes_bytes` the pieces come as
+/// the bytes that the pre-tokenizer would have written in the byte alphabet; only BPE may be asked
+/// for that.
 std::unique_ptr<Model> read_model(const Node& node, bool takes_bytes);
 /// Whether this model could take bytes in place of the byte alphabet.
 bool may_take_bytes(const Node& node);

@@ -24,7 +24,8 @@ std::vector<Node> Node::elements() const {
   if (!json_->is_array()) fail("must be an array");
   std::vector<Node> all;
   all.reserve(json_->size());
-  for (size_t i = 0; i < json_->size(); ++i) all.emplace_back((*json_)[i], file_, str(path_, "[", i, "]"));
+  for (size_t i = 0; i < json_->size(); ++i)
+    all.emplace_back((*json_)[i], file_, str(path_, "[", i, "]"));
   return all;
 }
 
@@ -60,7 +61,9 @@ std::string Node::text_or(const char* name, const std::string& otherwise) const 
   return has(name) ? (*this)[name].text() : otherwise;
 }
 
-bool Node::boolean_or(const char* name, bool otherwise) const { return has(name) ? (*this)[name].boolean() : otherwise; }
+bool Node::boolean_or(const char* name, bool otherwise) const {
+  return has(name) ? (*this)[name].boolean() : otherwise;
+}
 
 int64_t Node::integer_or(const char* name, int64_t otherwise) const {
   return has(name) ? (*this)[name].integer() : otherwise;

@@ -1,4 +1,5 @@
-/// A value of a tokenizer file that knows its place, so that errors can name it: "tokenizer.json: key model.merges[3]".
+/// A value of a tokenizer file that knows its place, so that errors can name it: "tokenizer.json:
+/// key model.merges[3]".
 #pragma once
 
 #include <cstdint>
@@ -22,9 +23,9 @@ class Node {
   std::string where() const;
   [[noreturn]] void fail(const std::string& what) const;
 
-  bool has(const char* name) const;    ///< a member that is there and not null
+  bool has(const char* name) const;         ///< a member that is there and not null
   Node operator[](const char* name) const;  ///< fails when it is missing
-  std::vector<Node> elements() const;  ///< of an array; fails when it is none
+  std::vector<Node> elements() const;       ///< of an array; fails when it is none
 
   std::string type() const { return (*this)["type"].text(); }
   std::string text() const;

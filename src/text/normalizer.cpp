@@ -12,7 +12,8 @@ namespace {
 
 using unicode::Category;
 
-/// Calls change(c, rewriter) for each character of the whole text; the function has to put or drop it.
+/// Calls change(c, rewriter) for each character of the whole text; the function has to put or drop
+/// it.
 template <class Change>
 void rewrite(AlignedText& text, const Change& change) {
   AlignedText out = text.empty();
@@ -82,7 +83,8 @@ class Lowercase final : public Normalizer {
 
 class Strip final : public Normalizer {
  public:
-  explicit Strip(const Node& node) : left_(node.boolean_or("strip_left", true)), right_(node.boolean_or("strip_right", true)) {}
+  explicit Strip(const Node& node)
+      : left_(node.boolean_or("strip_left", true)), right_(node.boolean_or("strip_right", true)) {}
 
   void apply(AlignedText& text, MatchSpace&) const override {
     const std::string& bytes = text.bytes();
@@ -114,13 +116,16 @@ class StripAccents final : public Normalizer {
  public:
   void apply(AlignedText& text, MatchSpace&) const override {
     if (unicode::is_ascii(text.bytes())) return;
-    filter(text, [](char32_t c) { return c < 0x300 || unicode::group(unicode::category_as_of(c, 9)) != 'M'; });
+    filter(text, [](char32_t c) {
+      return c < 0x300 || unicode::group(unicode::category_as_of(c, 9)) != 'M';
+    });
   }
 };
 
 bool is_chinese(char32_t c) {  // the ranges of BERT's own code
-  return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) ||
-         (c >= 0x2A700 && c <= 0x2B73F) || (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) ||
+  return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) ||
+         (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) ||
+         (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) ||
          (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
 }
 
@@ -167,7 +172,8 @@ class Bert final : public Normalizer {
 
 class Replace final : public Normalizer {
  public:
-  explicit Replace(const Node& node) : pattern_(read_pattern(node["pattern"])), content_(node["content"].text()) {}
+  explicit Replace(const Node& node)
+      : pattern_(read_pattern(node["pattern"])), content_(node["content"].text()) {}
 
   void apply(AlignedText& text, MatchSpace& space) const override {
     std::vector<Piece> found;
@@ -208,11 +214,13 @@ class Nmt final : public Normalizer {
  public:
   void apply(AlignedText& text, MatchSpace&) const override {
     filter(text, [](char32_t c) {
-      return !((c >= 0x1 && c <= 0x8) || c == 0xB || (c >= 0xE && c <= 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F);
+      return !((c >= 0x1 && c <= 0x8) || c == 0xB || (c >= 0xE && c <= 0x1F) || c == 0x7F ||
+               c == 0x8F || c == 0x9F);
     });
     map(text, [](char32_t c) {
-      const bool space = c == 0x9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 || (c >= 0x200B && c <= 0x200F) ||
-                         c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xFEFF || c == 0xFFFD;
+      const bool space = c == 0x9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 ||
+                         (c >= 0x200B && c <= 0x200F) || c == 0x2028 || c == 0x2029 ||
+                         c == 0x2581 || c == 0xFEFF || c == 0xFFFD;
       return space ? U' ' : c;
     });
   }
@@ -234,12 +242,14 @@ Pattern read_pattern(const Node& node) {
   return Pattern::literal(node["String"].text());
 }
 
-void prepend(const AlignedText& text, size_t begin, size_t end, std::string_view prefix, AlignedText& out) {
+void prepend(const AlignedText& text, size_t begin, size_t end, std::string_view prefix,
+             AlignedText& out) {
   Rewriter rewriter(text, begin, end, out);
   size_t first_end = begin;
   const char32_t first = unicode::next(text.bytes(), first_end);
   for (size_t at = 0; at < prefix.size();) {
-    const int change = at == 0 ? 0 : 1;  // what is prepended shares the origin of the first character
+    const int change =
+        at == 0 ? 0 : 1;  // what is prepended shares the origin of the first character
     rewriter.put(unicode::next(prefix, at), change);
   }
   rewriter.put(first, 1);

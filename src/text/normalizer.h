@@ -23,17 +23,20 @@ std::unique_ptr<Normalizer> read_normalizer(const Node& node);
 Pattern read_pattern(const Node& node);
 
 /// Writes `prefix` and text[begin, end) (not empty) to the end of `out`.
-void prepend(const AlignedText& text, size_t begin, size_t end, std::string_view prefix, AlignedText& out);
+void prepend(const AlignedText& text, size_t begin, size_t end, std::string_view prefix,
+             AlignedText& out);
 
 enum class UnicodeForm { nfc, nfd, nfkc, nfkd };
 /// The text in a normal form (unicode_form.cpp).
 void to_unicode_form(AlignedText& text, UnicodeForm form);
 
-/// The character map of SentencePiece models: a double array of keys with their replacements (charsmap.cpp).
+/// The character map of SentencePiece models: a double array of keys with their replacements
+/// (charsmap.cpp).
 class Charsmap {
  public:
   Charsmap() = default;
-  /// `bytes`: its size, the units of the array, the replacements. Throws Error (Kind::input) when it is malformed.
+  /// `bytes`: its size, the units of the array, the replacements. Throws Error (Kind::input) when
+  /// it is malformed.
   Charsmap(std::string_view bytes, const std::string& where);
   bool empty() const { return units_.empty(); }
 
@@ -50,7 +53,8 @@ class Charsmap {
   std::string replacements_;
 };
 
-/// The component "Precompiled", which applies a Charsmap to each grapheme of up to 5 bytes, else to each character.
+/// The component "Precompiled", which applies a Charsmap to each grapheme of up to 5 bytes, else to
+/// each character.
 std::unique_ptr<Normalizer> precompiled_normalizer(Charsmap map);
 
 }  // namespace guerdon::text

@@ -12,11 +12,11 @@ namespace guerdon::text {
 namespace {
 
 constexpr size_t kMaxPatternBytes = size_t{64} << 10;
-// A search begins with a short window of the text and a small limit, which most matches need. When the matcher looks past the
-// window, or the limit is reached, both grow and what they allow is charged.
+// A search looks at a short window of the text and has a small limit, which is what most matches
+// need. When the matcher looks past the window, or reaches the limit, it goes on place by place
+// with more, and is charged for that.
 constexpr size_t kFirstWindow = 1024;
 constexpr uint32_t kFirstLimit = 500;
-constexpr size_t kStartsAtOnce = 64;
 constexpr size_t kJitStack = size_t{1} << 20;
 
 size_t boundary(std::string_view text, size_t at) {
@@ -53,11 +53,14 @@ MatchSpace::Buffers& MatchSpace::buffers() {
 }
 
 struct Pattern::Code {
-  pcre2_code* code;
-  explicit Code(pcre2_code* compiled) : code(compiled) {}
-  ~Code() { pcre2_code_free(code); }
-  Code(const Code&) = delete;
-  Code& operator=(const Code&) = delete;
+  pcre2_code* search;  // a match anywhere
+  pcre2_code* here;    // a match at the start of the search (JIT code is anchored when it is
+                       // compiled, or not at all)
+
+  ~Code() {
+    pcre2_code_free(search);
+    pcre2_code_free(here);
+  }
 };
 
 Pattern Pattern::literal(std::string text) {
@@ -67,47 +70,59 @@ Pattern Pattern::literal(std::string text) {
 }
 
 Pattern Pattern::regex(const std::string& oniguruma, const std::string& where) {
-  if (oniguruma.size() > kMaxPatternBytes) fail_input(where, str("the pattern is longer than ", kMaxPatternBytes, " bytes"));
+  if (oniguruma.size() > kMaxPatternBytes)
+    fail_input(where, str("the pattern is longer than ", kMaxPatternBytes, " bytes"));
   const std::string source = pcre2_syntax(oniguruma, where);
+  Pattern pattern;
+  pattern.source_ = oniguruma;
+  pattern.where_ = where;
+  const auto code = std::make_shared<Code>();
+  code->search = compile(source, 0, pattern);
+  code->here = compile(source, PCRE2_ANCHORED, pattern);
+  pattern.code_ = code;
+  return pattern;
+}
+
+pcre2_real_code_8* Pattern::compile(const std::string& pcre2, uint32_t options,
+                                    const Pattern& pattern) {
   std::unique_ptr<pcre2_compile_context, decltype(&pcre2_compile_context_free)> context(
       pcre2_compile_context_create(nullptr), &pcre2_compile_context_free);
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
   int error = 0;
   PCRE2_SIZE offset = 0;
-  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(source.data()), source.size(),
-                                   PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_USE_OFFSET_LIMIT | PCRE2_NEVER_BACKSLASH_C,
-                                   &error, &offset, context.get());
+  pcre2_code* code =
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pcre2.data()), pcre2.size(),
+                    PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | options,
+                    &error, &offset, context.get());
   if (!code) {
     char message[256] = {};
     pcre2_get_error_message(error, reinterpret_cast<PCRE2_UCHAR*>(message), sizeof message);
-    fail_input(where, str("the pattern ", show(oniguruma), " does not compile: ", message));
+    fail_input(pattern.where_,
+               str("the pattern ", show(pattern.source_), " does not compile: ", message));
   }
-  Pattern pattern;
-  pattern.code_ = std::make_shared<const Code>(code);
   // Without a JIT compiler PCRE2 interprets: slower, same answers.
   pcre2_jit_compile(code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
-  pattern.source_ = oniguruma;
-  pattern.where_ = where;
-  return pattern;
+  return code;
 }
 
 bool Pattern::find_from(std::string_view text, size_t at, MatchSpace& space, Piece& match) const {
   MatchSpace::Buffers& buffers = space.buffers();
   size_t window = kFirstWindow;
   uint32_t limit = kFirstLimit;
+  size_t careful_until = 0;  // a place before it needs more than the first limit
   const auto charge = [&](uint64_t steps) {
-    if (steps > space.steps_) fail_input(where_, str("the pattern ", show(source_), " takes too many steps on this text"));
+    if (steps > space.steps_)
+      fail_input(where_, str("the pattern ", show(source_), " takes too many steps on this text"));
     space.steps_ -= steps;
   };
   while (at <= text.size()) {
-    const bool cheap = window == kFirstWindow && limit == kFirstLimit;
+    const bool cheap = window == kFirstWindow && limit == kFirstLimit && at >= careful_until;
     const size_t end = boundary(text, std::min(text.size(), at + window));
-    const size_t last_start = at + (cheap ? kStartsAtOnce : 0);
     pcre2_set_match_limit(buffers.context, limit);
-    pcre2_set_offset_limit(buffers.context, last_start);
-    const int found = pcre2_match(code_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), end, at,
-                                  PCRE2_NO_UTF_CHECK | (end < text.size() ? PCRE2_PARTIAL_HARD : 0), buffers.data,
-                                  buffers.context);
+    const int found =
+        pcre2_match(cheap ? code_->search : code_->here, reinterpret_cast<PCRE2_SPTR>(text.data()),
+                    end, at, PCRE2_NO_UTF_CHECK | (end < text.size() ? PCRE2_PARTIAL_HARD : 0),
+                    buffers.data, buffers.context);
     if (found >= 0) {
       const PCRE2_SIZE* range = pcre2_get_ovector_pointer(buffers.data);
       match = {range[0], std::max(range[0], range[1])};
@@ -115,16 +130,22 @@ bool Pattern::find_from(std::string_view text, size_t at, MatchSpace& space, Pie
     }
     switch (found) {
       case PCRE2_ERROR_NOMATCH:
-        at = boundary(text, last_start + 1);
-        if (last_start >= text.size()) return false;
+        if (end == text.size() && (cheap || at == end)) return false;
+        at = cheap ? end : boundary(text, at + 1);
         window = kFirstWindow;
         limit = kFirstLimit;
         break;
-      case PCRE2_ERROR_PARTIAL:
+      case PCRE2_ERROR_PARTIAL:  // nothing matches before the place where the matcher looked past
+                                 // the window
+        at = std::max<size_t>(at, pcre2_get_startchar(buffers.data));
         window *= 2;
         charge(window);
         break;
       case PCRE2_ERROR_MATCHLIMIT:
+        if (cheap) {
+          careful_until = end;
+          break;
+        }
         limit = limit > UINT32_MAX / 8 ? UINT32_MAX : limit * 8;
         charge(limit);
         break;
@@ -137,7 +158,8 @@ bool Pattern::find_from(std::string_view text, size_t at, MatchSpace& space, Pie
 void Pattern::find_all(std::string_view text, MatchSpace& space, std::vector<Piece>& found) const {
   if (!code_) {
     if (literal_.empty()) return;
-    for (size_t at = text.find(literal_); at != std::string_view::npos; at = text.find(literal_, at + literal_.size()))
+    for (size_t at = text.find(literal_); at != std::string_view::npos;
+         at = text.find(literal_, at + literal_.size()))
       found.push_back({at, at + literal_.size()});
     return;
   }

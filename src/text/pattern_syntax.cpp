@@ -1,5 +1,6 @@
-// Oniguruma's dialect differs from PCRE2's in the names of properties, in nested and intersected classes, in a few escapes and
-// quantifiers, and in the version of Unicode. What is the same passes through; PCRE2 reports what is malformed.
+// Oniguruma's dialect differs from PCRE2's in the names of properties, in nested and intersected
+// classes, in a few escapes and quantifiers, and in the version of Unicode. What is the same passes
+// through; PCRE2 reports what is malformed.
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -19,10 +20,14 @@ namespace {
 using unicode::Category;
 
 // \s of Oniguruma: the property White_Space. PCRE2's own \s has U+180E too.
-constexpr const char* kSpace = "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
+constexpr const char* kSpace =
+    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{"
+    "205f}\\x{3000}";
 constexpr const char* kNoSpace =
-    "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}"
-    "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{d7ff}\\x{e000}-\\x{10ffff}";
+    "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}"
+    "\\x{200b}-\\x{2027}"
+    "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{d7ff}\\x{e000}-\\x{"
+    "10ffff}";
 constexpr const char* kHex = "0-9A-Fa-f";
 constexpr const char* kNoHex = "\\x{0}-/:-@G-`g-\\x{d7ff}\\x{e000}-\\x{10ffff}";
 constexpr const char* kAny = "(?s:.)";
@@ -67,47 +72,80 @@ std::string additions(const std::function<bool(Category)>& keep) {
 }
 
 std::string of_group(std::string_view groups) {
-  return additions([&](Category c) { return groups.find(unicode::group(c)) != std::string_view::npos; });
+  return additions(
+      [&](Category c) { return groups.find(unicode::group(c)) != std::string_view::npos; });
 }
 
-constexpr std::array<std::string_view, 30> kCategoryNames = {"cn", "lu", "ll", "lt", "lm", "lo", "mn", "me", "mc", "nd",
-                                                             "nl", "no", "zs", "zl", "zp", "cc", "cf", "co", "cs", "pd",
-                                                             "ps", "pe", "pc", "po", "sm", "sc", "sk", "so", "pi", "pf"};
+constexpr std::array<std::string_view, 30> kCategoryNames = {
+    "cn", "lu", "ll", "lt", "lm", "lo", "mn", "me", "mc", "nd", "nl", "no", "zs", "zl", "zp",
+    "cc", "cf", "co", "cs", "pd", "ps", "pe", "pc", "po", "sm", "sc", "sk", "so", "pi", "pf"};
 
 /// The short name of a general category or group, from its long name.
 std::string short_name(const std::string& name) {
-  static const std::map<std::string, std::string> names = {
-      {"letter", "l"}, {"uppercaseletter", "lu"}, {"lowercaseletter", "ll"}, {"titlecaseletter", "lt"},
-      {"modifierletter", "lm"}, {"otherletter", "lo"}, {"mark", "m"}, {"combiningmark", "m"}, {"nonspacingmark", "mn"},
-      {"spacingmark", "mc"}, {"enclosingmark", "me"}, {"number", "n"}, {"decimalnumber", "nd"}, {"letternumber", "nl"},
-      {"othernumber", "no"}, {"punctuation", "p"}, {"connectorpunctuation", "pc"}, {"dashpunctuation", "pd"},
-      {"openpunctuation", "ps"}, {"closepunctuation", "pe"}, {"initialpunctuation", "pi"}, {"finalpunctuation", "pf"},
-      {"otherpunctuation", "po"}, {"symbol", "s"}, {"mathsymbol", "sm"}, {"currencysymbol", "sc"}, {"modifiersymbol", "sk"},
-      {"othersymbol", "so"}, {"separator", "z"}, {"spaceseparator", "zs"}, {"lineseparator", "zl"},
-      {"paragraphseparator", "zp"}, {"other", "c"}, {"control", "cc"}, {"format", "cf"}, {"privateuse", "co"},
-      {"surrogate", "cs"}, {"unassigned", "cn"}};
+  static const std::map<std::string, std::string> names = {{"letter", "l"},
+                                                           {"uppercaseletter", "lu"},
+                                                           {"lowercaseletter", "ll"},
+                                                           {"titlecaseletter", "lt"},
+                                                           {"modifierletter", "lm"},
+                                                           {"otherletter", "lo"},
+                                                           {"mark", "m"},
+                                                           {"combiningmark", "m"},
+                                                           {"nonspacingmark", "mn"},
+                                                           {"spacingmark", "mc"},
+                                                           {"enclosingmark", "me"},
+                                                           {"number", "n"},
+                                                           {"decimalnumber", "nd"},
+                                                           {"letternumber", "nl"},
+                                                           {"othernumber", "no"},
+                                                           {"punctuation", "p"},
+                                                           {"connectorpunctuation", "pc"},
+                                                           {"dashpunctuation", "pd"},
+                                                           {"openpunctuation", "ps"},
+                                                           {"closepunctuation", "pe"},
+                                                           {"initialpunctuation", "pi"},
+                                                           {"finalpunctuation", "pf"},
+                                                           {"otherpunctuation", "po"},
+                                                           {"symbol", "s"},
+                                                           {"mathsymbol", "sm"},
+                                                           {"currencysymbol", "sc"},
+                                                           {"modifiersymbol", "sk"},
+                                                           {"othersymbol", "so"},
+                                                           {"separator", "z"},
+                                                           {"spaceseparator", "zs"},
+                                                           {"lineseparator", "zl"},
+                                                           {"paragraphseparator", "zp"},
+                                                           {"other", "c"},
+                                                           {"control", "cc"},
+                                                           {"format", "cf"},
+                                                           {"privateuse", "co"},
+                                                           {"surrogate", "cs"},
+                                                           {"unassigned", "cn"}};
   const auto at = names.find(name);
   return at == names.end() ? name : at->second;
 }
 
-/// The characters of \w in Oniguruma: alphabetic, marks, decimal digits, connectors. Outside a class the Latin-1 numbers too.
+/// The characters of \w in Oniguruma: alphabetic, marks, decimal digits, connectors. Outside a
+/// class the Latin-1 numbers too.
 constexpr const char* kLatin1Numbers = "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
 std::string word_inside() {
   return "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}" + of_group("LM") +
          additions([](Category c) { return c == Category::Nd; });
 }
 
-/// The parts for \p{name}; PCRE2 judges the names that are not listed here (scripts, binary properties).
+/// The parts for \p{name}; PCRE2 judges the names that are not listed here (scripts, binary
+/// properties).
 Parts property(const std::string& spelled, const std::string& where) {
   std::string name;
   for (const char c : spelled) {
-    if (c != ' ' && c != '_' && c != '-') name += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    if (c != ' ' && c != '_' && c != '-')
+      name += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   }
   name = short_name(name);
   const auto nd = [] { return additions([](Category c) { return c == Category::Nd; }); };
   if (name == "c" || name == "cn") {  // what has been assigned since must be taken out
     const std::string upper = name == "c" ? "C" : "Cn";
-    const std::string assigned = name == "c" ? of_group("LMNPSZ") : additions([](Category) { return true; });
+    const std::string assigned =
+        name == "c" ? of_group("LMNPSZ") : additions([](Category) { return true; });
     return {"", {"(?:(?![" + assigned + "])\\p{" + upper + "})"}};
   }
   if (name.size() == 1 && std::string_view("lmnpsz").find(name) != std::string_view::npos) {
@@ -118,14 +156,18 @@ Parts property(const std::string& spelled, const std::string& where) {
   if (category != kCategoryNames.end()) {
     const auto wanted = static_cast<Category>(category - kCategoryNames.begin());
     const auto first = static_cast<char>(std::toupper(static_cast<unsigned char>(name[0])));
-    return {std::string("\\p{") + first + name[1] + "}" + additions([&](Category c) { return c == wanted; }), {}};
+    return {std::string("\\p{") + first + name[1] + "}" +
+                additions([&](Category c) { return c == wanted; }),
+            {}};
   }
   if (name == "alpha" || name == "alphabetic") return {"\\p{Alphabetic}" + of_group("L"), {}};
   if (name == "alnum") return {"\\p{Alphabetic}\\p{Nd}" + of_group("L") + nd(), {}};
   if (name == "digit") return {"\\p{Nd}" + nd(), {}};
   if (name == "space" || name == "whitespace") return {kSpace, {}};
-  if (name == "upper" || name == "uppercase") return {"\\p{Uppercase}" + additions([](Category c) { return c == Category::Lu; }), {}};
-  if (name == "lower" || name == "lowercase") return {"\\p{Lowercase}" + additions([](Category c) { return c == Category::Ll; }), {}};
+  if (name == "upper" || name == "uppercase")
+    return {"\\p{Uppercase}" + additions([](Category c) { return c == Category::Lu; }), {}};
+  if (name == "lower" || name == "lowercase")
+    return {"\\p{Lowercase}" + additions([](Category c) { return c == Category::Ll; }), {}};
   if (name == "punct") return {"\\p{P}" + of_group("P"), {}};
   if (name == "word") return {word_inside(), {}};
   if (name == "xdigit") return {kHex, {}};
@@ -198,7 +240,8 @@ class Translator {
     atom(std::string(source_.substr(begin, at_ - begin)));
   }
 
-  // {n,m}, {,m} (none in PCRE2), {n,m}+ (a repetition of the repetition, possessive in PCRE2) and {n}? (optional, lazy there).
+  // {n,m}, {,m} (none in PCRE2), {n,m}+ (a repetition of the repetition, possessive in PCRE2) and
+  // {n}? (optional, lazy there).
   bool interval() {
     size_t at = at_ + 1;
     const auto digits = [&] {
@@ -262,12 +305,14 @@ class Translator {
   std::string number(size_t max_digits, int base) {
     std::string digits;
     while (!done() && digits.size() < max_digits &&
-           (base == 16 ? std::isxdigit(static_cast<unsigned char>(source_[at_])) : source_[at_] >= '0' && source_[at_] <= '7'))
+           (base == 16 ? std::isxdigit(static_cast<unsigned char>(source_[at_]))
+                       : source_[at_] >= '0' && source_[at_] <= '7'))
       digits += source_[at_++];
     return digits;
   }
 
-  /// Escapes that stand for one known character, alike inside and outside a class; \x{…} in PCRE2's form, or "".
+  /// Escapes that stand for one known character, alike inside and outside a class; \x{…} in PCRE2's
+  /// form, or "".
   std::string character_escape(char c) {
     switch (c) {
       case 'n': return "\\n";
@@ -285,7 +330,8 @@ class Translator {
       case 'u': {
         const bool braces = take("{");
         const std::string digits = number(braces ? 8 : c == 'x' ? 2 : 4, 16);
-        if (digits.empty() || (braces && !take("}"))) refuse(str("\\", c, " needs hexadecimal digits"));
+        if (digits.empty() || (braces && !take("}")))
+          refuse(str("\\", c, " needs hexadecimal digits"));
         return "\\x{" + digits + "}";
       }
       default: return "";
@@ -338,11 +384,14 @@ class Translator {
       const bool single = set.inside.empty() && set.fragments.size() == 1;
       return atom(single ? set.fragments[0] : set.expression());
     }
-    if (const std::string character = character_escape(c); !character.empty()) return atom(character);
+    if (const std::string character = character_escape(c); !character.empty())
+      return atom(character);
     const std::string word = "[" + word_inside() + "]";
     switch (c) {
-      case 'b': return atom("(?:(?<=" + word + ")(?!" + word + ")|(?<!" + word + ")(?=" + word + "))");
-      case 'B': return atom("(?:(?<=" + word + ")(?=" + word + ")|(?<!" + word + ")(?!" + word + "))");
+      case 'b':
+        return atom("(?:(?<=" + word + ")(?!" + word + ")|(?<!" + word + ")(?=" + word + "))");
+      case 'B':
+        return atom("(?:(?<=" + word + ")(?=" + word + ")|(?<!" + word + ")(?!" + word + "))");
       case 'O': return atom(kAny);
       case 'N': return atom("[^\\n]");
       case 'k':
@@ -355,7 +404,8 @@ class Translator {
       }
       default: break;
     }
-    if (std::isalpha(static_cast<unsigned char>(c)) && !std::strchr("ARXKzZG", c)) refuse(str("the escape \\", c, " is not supported"));
+    if (std::isalpha(static_cast<unsigned char>(c)) && !std::strchr("ARXKzZG", c))
+      refuse(str("the escape \\", c, " is not supported"));
     if (static_cast<unsigned char>(c) >= 0x80) {  // an escaped character of several bytes is itself
       --at_;
       return;
@@ -370,8 +420,10 @@ class Translator {
       ++at_;
       const char escaped = next_byte();
       if (escaped == 'b') return "\\x{8}";
-      if (const std::string character = character_escape(escaped); !character.empty()) return character;
-      if (std::isalnum(static_cast<unsigned char>(escaped))) refuse(str("the escape \\", escaped, " is not supported in a class"));
+      if (const std::string character = character_escape(escaped); !character.empty())
+        return character;
+      if (std::isalnum(static_cast<unsigned char>(escaped)))
+        refuse(str("the escape \\", escaped, " is not supported in a class"));
       if (static_cast<unsigned char>(escaped) < 0x80) return str("\\", escaped);
       --at_;
     }
@@ -390,7 +442,7 @@ class Translator {
     at_ = end + 2;
     const bool negated = name.starts_with("^");
     if (negated) name.erase(0, 1);
-    Parts parts = name == "punct" ? Parts{"\\p{P}\\p{S}" + of_group("PS"), {}}
+    Parts parts = name == "punct"                      ? Parts{"\\p{P}\\p{S}" + of_group("PS"), {}}
                   : name == "graph" || name == "print" ? Parts{"[:" + name + ":]", {}}
                                                        : property(name, where_);
     if (negated) {
@@ -429,15 +481,17 @@ class Translator {
       }
       const std::string low = class_character();
       set.inside += low;
-      if (ahead("-") && !ahead("-]") && !ahead("-[") && !ahead("-\\p") && !ahead("-\\s") && !ahead("-\\w") && !ahead("-\\d") &&
-          at_ + 1 < source_.size()) {
+      if (ahead("-") && !ahead("-]") && !ahead("-[") && !ahead("-\\p") && !ahead("-\\s") &&
+          !ahead("-\\w") && !ahead("-\\d") && at_ + 1 < source_.size()) {
         ++at_;
         set.inside += "-" + class_character();
       }
     }
-    if (intersection.size() == 1) return negated ? intersection[0].complement() : intersection[0].expression();
+    if (intersection.size() == 1)
+      return negated ? intersection[0].complement() : intersection[0].expression();
     std::string all = "(?:";
-    for (size_t i = 0; i + 1 < intersection.size(); ++i) all += "(?=" + intersection[i].expression() + ")";
+    for (size_t i = 0; i + 1 < intersection.size(); ++i)
+      all += "(?=" + intersection[i].expression() + ")";
     all += intersection.back().expression() + ")";
     return negated ? "(?:(?!" + all + ")" + kAny + ")" : all;
   }
@@ -446,8 +500,8 @@ class Translator {
   const std::string& where_;
   std::string out_;
   size_t at_ = 0;
-  size_t last_atom_ = 0;         // where in out_ the expression begins that a quantifier would repeat
-  std::vector<size_t> groups_;   // the same for the open groups
+  size_t last_atom_ = 0;  // where in out_ the expression begins that a quantifier would repeat
+  std::vector<size_t> groups_;  // the same for the open groups
 };
 
 }  // namespace

@@ -12,7 +12,8 @@ struct ModelToken {
   uint32_t id, begin, end;
 };
 
-/// Remembers the tokens of short pieces: most words of a text were seen before. Bounded: full, it starts anew.
+/// Remembers the tokens of short pieces: most words of a text were seen before. Bounded: full, it
+/// starts anew.
 class PieceCache {
  public:
   static constexpr size_t kMaxPiece = 64;
@@ -25,8 +26,8 @@ class PieceCache {
  private:
   struct Slot {
     uint64_t hash = 0;
-    uint32_t key = 0, length = 0;  // in keys_; length 0: free
-    uint32_t first = 0, count = 0; // in tokens_
+    uint32_t key = 0, length = 0;   // in keys_; length 0: free
+    uint32_t first = 0, count = 0;  // in tokens_
   };
   size_t slot_of(std::string_view piece, uint64_t hash) const;
 

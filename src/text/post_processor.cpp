@@ -18,15 +18,18 @@ void trim(Processed& processed, bool prefix_was_added, const PostProcessor::Toke
     int leading = 0, trailing = 0;
     for (size_t at = 0; at < token.size() && is_space(unicode::next(token, at));) ++leading;
     for (size_t at = token.size(); at > 0 && is_space(unicode::previous(token, at));) ++trailing;
-    auto begin = static_cast<size_t>(processed.encoding.ranges[i].begin), end = static_cast<size_t>(processed.encoding.ranges[i].end);
+    auto begin = static_cast<size_t>(processed.encoding.ranges[i].begin),
+         end = static_cast<size_t>(processed.encoding.ranges[i].end);
     const bool added = (i == 0 || begin == 0) && prefix_was_added && leading == 1;
-    for (int n = added ? 0 : leading; n > 0 && begin < end; --n) unicode::next(processed.text, begin);
+    for (int n = added ? 0 : leading; n > 0 && begin < end; --n)
+      unicode::next(processed.text, begin);
     for (int n = trailing; n > 0 && end > begin; --n) unicode::previous(processed.text, end);
     processed.encoding.ranges[i] = {static_cast<int64_t>(begin), static_cast<int64_t>(end)};
   }
 }
 
-void surround(Processed& processed, const std::vector<int64_t>& before, const std::vector<int64_t>& behind) {
+void surround(Processed& processed, const std::vector<int64_t>& before,
+              const std::vector<int64_t>& behind) {
   auto& [ids, ranges] = processed.encoding;
   ids.insert(ids.begin(), before.begin(), before.end());
   ids.insert(ids.end(), behind.begin(), behind.end());
@@ -37,7 +40,8 @@ void surround(Processed& processed, const std::vector<int64_t>& before, const st
 
 class Surrounding final : public PostProcessor {
  public:
-  Surrounding(std::vector<int64_t> before, std::vector<int64_t> behind) : before_(std::move(before)), behind_(std::move(behind)) {}
+  Surrounding(std::vector<int64_t> before, std::vector<int64_t> behind)
+      : before_(std::move(before)), behind_(std::move(behind)) {}
   void apply(Processed& processed, bool add_special_tokens, const TokenOf&) const override {
     if (add_special_tokens) surround(processed, before_, behind_);
   }
@@ -49,7 +53,8 @@ class Surrounding final : public PostProcessor {
 class ByteLevel final : public PostProcessor {
  public:
   explicit ByteLevel(const Node& node)
-      : prefix_(node.boolean_or("add_prefix_space", true)), trim_(node.boolean_or("trim_offsets", true)) {}
+      : prefix_(node.boolean_or("add_prefix_space", true)),
+        trim_(node.boolean_or("trim_offsets", true)) {}
   void apply(Processed& processed, bool, const TokenOf& token_of) const override {
     if (trim_) trim(processed, prefix_, token_of);
   }
@@ -72,7 +77,8 @@ class Roberta final : public PostProcessor {
         last_(read_pair(node["sep"])),
         prefix_(node.boolean_or("add_prefix_space", true)),
         trim_(node.boolean_or("trim_offsets", true)) {}
-  void apply(Processed& processed, bool add_special_tokens, const TokenOf& token_of) const override {
+  void apply(Processed& processed, bool add_special_tokens,
+             const TokenOf& token_of) const override {
     if (trim_) trim(processed, prefix_, token_of);
     if (add_special_tokens) surround(processed, {first_}, {last_});
   }
@@ -89,13 +95,16 @@ class Template final : public PostProcessor {
     for (const Node& part : node["single"].elements()) {
       std::vector<int64_t> ids;
       if (part.has("Sequence")) {
-        if (part["Sequence"].text_or("id", "A") != "A") part.fail("a template for single texts knows sequence A only");
+        if (part["Sequence"].text_or("id", "A") != "A")
+          part.fail("a template for single texts knows sequence A only");
         ++texts_;
       } else {
         const Node name = part["SpecialToken"]["id"];
         const Node tokens = node["special_tokens"];
-        if (!tokens.has(name.text().c_str())) name.fail(str("special_tokens has no ", show(name.text())));
-        for (const Node& id : tokens[name.text().c_str()]["ids"].elements()) ids.push_back(read_id(id));
+        if (!tokens.has(name.text().c_str()))
+          name.fail(str("special_tokens has no ", show(name.text())));
+        for (const Node& id : tokens[name.text().c_str()]["ids"].elements())
+          ids.push_back(read_id(id));
       }
       parts_.push_back({part.has("Sequence"), std::move(ids)});
     }
@@ -111,7 +120,9 @@ class Template final : public PostProcessor {
         out.encoding.ranges.insert(out.encoding.ranges.end(), ranges.begin(), ranges.end());
       } else if (add_special_tokens) {
         out.encoding.ids.insert(out.encoding.ids.end(), part.ids.begin(), part.ids.end());
-        if (processed.ranged) out.encoding.ranges.insert(out.encoding.ranges.end(), part.ids.size(), Encoding::Range{0, 0});
+        if (processed.ranged)
+          out.encoding.ranges.insert(out.encoding.ranges.end(), part.ids.size(),
+                                     Encoding::Range{0, 0});
       }
     }
     processed.encoding = std::move(out.encoding);
@@ -129,9 +140,11 @@ class Template final : public PostProcessor {
 class Sequence final : public PostProcessor {
  public:
   explicit Sequence(const Node& node) {
-    for (const Node& part : node["processors"].elements()) parts_.push_back(read_post_processor(part));
+    for (const Node& part : node["processors"].elements())
+      parts_.push_back(read_post_processor(part));
   }
-  void apply(Processed& processed, bool add_special_tokens, const TokenOf& token_of) const override {
+  void apply(Processed& processed, bool add_special_tokens,
+             const TokenOf& token_of) const override {
     for (const auto& part : parts_) part->apply(processed, add_special_tokens, token_of);
   }
 
@@ -141,7 +154,8 @@ class Sequence final : public PostProcessor {
 
 }  // namespace
 
-std::unique_ptr<PostProcessor> surrounding_tokens(std::vector<int64_t> before, std::vector<int64_t> behind) {
+std::unique_ptr<PostProcessor> surrounding_tokens(std::vector<int64_t> before,
+                                                  std::vector<int64_t> behind) {
   return std::make_unique<Surrounding>(std::move(before), std::move(behind));
 }
 
@@ -150,7 +164,8 @@ std::unique_ptr<PostProcessor> read_post_processor(const Node& node) {
   if (type == "TemplateProcessing") return std::make_unique<Template>(node);
   if (type == "ByteLevel") return std::make_unique<ByteLevel>(node);
   if (type == "RobertaProcessing") return std::make_unique<Roberta>(node);
-  if (type == "BertProcessing") return surrounding_tokens({read_pair(node["cls"])}, {read_pair(node["sep"])});
+  if (type == "BertProcessing")
+    return surrounding_tokens({read_pair(node["cls"])}, {read_pair(node["sep"])});
   if (type == "Sequence") return std::make_unique<Sequence>(node);
   node["type"].fail(str("no such post-processor: ", show(type)));
 }

@@ -1,5 +1,5 @@
-/// What is done with the ids of a text: special tokens around them, ranges trimmed. The component "post_processor" of
-/// tokenizer.json, for single texts.
+/// What is done with the ids of a text: special tokens around them, ranges trimmed. The component
+/// "post_processor" of tokenizer.json, for single texts.
 #pragma once
 
 #include <functional>
@@ -25,13 +25,15 @@ class PostProcessor {
   using TokenOf = std::function<std::string_view(int64_t)>;
 
   virtual ~PostProcessor() = default;
-  virtual void apply(Processed& processed, bool add_special_tokens, const TokenOf& token_of) const = 0;
+  virtual void apply(Processed& processed, bool add_special_tokens,
+                     const TokenOf& token_of) const = 0;
 };
 
 /// Throws Error (Kind::input) that names the entry at fault.
 std::unique_ptr<PostProcessor> read_post_processor(const Node& node);
 
 /// Puts ids before and behind the text's, with empty ranges at 0.
-std::unique_ptr<PostProcessor> surrounding_tokens(std::vector<int64_t> before, std::vector<int64_t> behind);
+std::unique_ptr<PostProcessor> surrounding_tokens(std::vector<int64_t> before,
+                                                  std::vector<int64_t> behind);
 
 }  // namespace guerdon::text

@@ -49,9 +49,11 @@ void arrange(const std::vector<Part>& parts, Behavior behavior, std::vector<Piec
   bool previous = false;  // whether the part before was a delimiter
   for (size_t i = 0; i < parts.size(); ++i) {
     const Part& part = parts[backwards ? parts.size() - 1 - i : i];
-    const bool joins = behavior == Behavior::contiguous ? part.delimiter == previous : part.delimiter && !previous;
+    const bool joins =
+        behavior == Behavior::contiguous ? part.delimiter == previous : part.delimiter && !previous;
     if (joins && !joined.empty()) {
-      (backwards ? joined.back().begin : joined.back().end) = backwards ? part.piece.begin : part.piece.end;
+      (backwards ? joined.back().begin : joined.back().end) =
+          backwards ? part.piece.begin : part.piece.end;
     } else {
       joined.push_back(part.piece);
     }
@@ -61,7 +63,8 @@ void arrange(const std::vector<Part>& parts, Behavior behavior, std::vector<Piec
   for (const Piece& piece : joined) append(out, piece);
 }
 
-/// Cuts each piece at the characters that `is_delimiter` picks, each of them a delimiter of its own.
+/// Cuts each piece at the characters that `is_delimiter` picks, each of them a delimiter of its
+/// own.
 template <class IsDelimiter>
 void split_at(Pieces& pieces, Behavior behavior, const IsDelimiter& is_delimiter) {
   std::vector<Piece> out;
@@ -100,13 +103,15 @@ class Sequence final : public PreTokenizer {
   Sequence(const Node& node, bool may_leave_bytes, bool& leaves_bytes) {
     const std::vector<Node> parts = node["pretokenizers"].elements();
     for (size_t i = 0; i < parts.size(); ++i)
-      parts_.push_back(read_pre_tokenizer(parts[i], may_leave_bytes && i + 1 == parts.size(), leaves_bytes));
+      parts_.push_back(
+          read_pre_tokenizer(parts[i], may_leave_bytes && i + 1 == parts.size(), leaves_bytes));
   }
   void apply(Pieces& pieces, MatchSpace& space) const override {
     for (const auto& part : parts_) part->apply(pieces, space);
   }
   bool needs_origins() const override {
-    return std::any_of(parts_.begin(), parts_.end(), [](const auto& part) { return part->needs_origins(); });
+    return std::any_of(parts_.begin(), parts_.end(),
+                       [](const auto& part) { return part->needs_origins(); });
   }
 
  private:
@@ -172,7 +177,9 @@ class Split final : public PreTokenizer {
     for (const Piece& piece : pieces.list) {
       found.clear();
       parts.clear();
-      pattern_.find_all(std::string_view(pieces.text.bytes()).substr(piece.begin, piece.end - piece.begin), space, found);
+      pattern_.find_all(
+          std::string_view(pieces.text.bytes()).substr(piece.begin, piece.end - piece.begin), space,
+          found);
       size_t rest = piece.begin;
       for (const Piece& match : found) {
         const Piece at{piece.begin + match.begin, piece.begin + match.end};
@@ -199,7 +206,8 @@ class Metaspace final : public PreTokenizer {
       : replacement_(node["replacement"].character()), split_(node.boolean_or("split", true)) {
     const std::string scheme = node.text_or("prepend_scheme", "always");
     if (scheme != "always" && scheme != "first" && scheme != "never")
-      node["prepend_scheme"].fail(str("must be \"always\", \"first\" or \"never\", got ", show(scheme)));
+      node["prepend_scheme"].fail(
+          str("must be \"always\", \"first\" or \"never\", got ", show(scheme)));
     // Older files say add_prefix_space; false means never.
     if (!node.boolean_or("add_prefix_space", true)) {
       if (node.has("prepend_scheme") && scheme != "never")
@@ -218,7 +226,8 @@ class Metaspace final : public PreTokenizer {
       const char32_t first = unicode::next(bytes, at);
       const char32_t as_first = first == ' ' ? replacement_ : first;
       Rewriter rewriter(text, piece.begin, piece.end, out);
-      if (as_first != replacement_ && (always_ || (first_ && text.origin_at(piece.begin).begin == 0))) {
+      if (as_first != replacement_ &&
+          (always_ || (first_ && text.origin_at(piece.begin).begin == 0))) {
         rewriter.put(replacement_, 0);
         rewriter.put(as_first, 1);
       } else {
@@ -234,7 +243,8 @@ class Metaspace final : public PreTokenizer {
         }
       }
     });
-    if (split_) split_at(pieces, Behavior::merged_with_next, [&](char32_t c) { return c == replacement_; });
+    if (split_)
+      split_at(pieces, Behavior::merged_with_next, [&](char32_t c) { return c == replacement_; });
   }
 
   bool needs_origins() const override { return first_; }
@@ -260,9 +270,11 @@ class Characters final : public PreTokenizer {
 class Digits final : public PreTokenizer {
  public:
   explicit Digits(const Node& node)
-      : behavior_(node.boolean_or("individual_digits", false) ? Behavior::isolated : Behavior::contiguous) {}
+      : behavior_(node.boolean_or("individual_digits", false) ? Behavior::isolated
+                                                              : Behavior::contiguous) {}
   void apply(Pieces& pieces, MatchSpace&) const override {
-    split_at(pieces, behavior_, [](char32_t c) { return unicode::kind(c) == unicode::Kind::number; });
+    split_at(pieces, behavior_,
+             [](char32_t c) { return unicode::kind(c) == unicode::Kind::number; });
   }
 
  private:
@@ -311,7 +323,8 @@ class FixedLength final : public PreTokenizer {
     for (const Piece& piece : pieces.list) {
       for (size_t at = piece.begin; at < piece.end;) {
         const size_t begin = at;
-        for (int64_t i = 0; i < length_ && at < piece.end; ++i) unicode::next(pieces.text.bytes(), at);
+        for (int64_t i = 0; i < length_ && at < piece.end; ++i)
+          unicode::next(pieces.text.bytes(), at);
         out.push_back({begin, at});
       }
     }
@@ -322,7 +335,8 @@ class FixedLength final : public PreTokenizer {
   int64_t length_;
 };
 
-/// Cuts where the script changes. Kana count as Han, spaces and what Unicode 9 does not know as any script.
+/// Cuts where the script changes. Kana count as Han, spaces and what Unicode 9 does not know as any
+/// script.
 class UnicodeScripts final : public PreTokenizer {
  public:
   void apply(Pieces& pieces, MatchSpace&) const override {
@@ -355,13 +369,15 @@ class UnicodeScripts final : public PreTokenizer {
     UErrorCode status = U_ZERO_ERROR;
     const int32_t script = uscript_getScript(static_cast<UChar32>(c), &status);
     if (script == USCRIPT_UNKNOWN) return kAny;
-    return script == USCRIPT_HIRAGANA || script == USCRIPT_KATAKANA || c == kLongVowel ? USCRIPT_HAN : script;
+    return script == USCRIPT_HIRAGANA || script == USCRIPT_KATAKANA || c == kLongVowel ? USCRIPT_HAN
+                                                                                       : script;
   }
 };
 
 }  // namespace
 
-std::unique_ptr<PreTokenizer> read_pre_tokenizer(const Node& node, bool may_leave_bytes, bool& leaves_bytes) {
+std::unique_ptr<PreTokenizer> read_pre_tokenizer(const Node& node, bool may_leave_bytes,
+                                                 bool& leaves_bytes) {
   const std::string type = node.type();
   if (type == "Sequence") return std::make_unique<Sequence>(node, may_leave_bytes, leaves_bytes);
   if (type == "ByteLevel") {
@@ -372,17 +388,20 @@ std::unique_ptr<PreTokenizer> read_pre_tokenizer(const Node& node, bool may_leav
   if (type == "Metaspace") return std::make_unique<Metaspace>(node);
   if (type == "BertPreTokenizer") return std::make_unique<BertPreTokenizer>();
   if (type == "Whitespace") return std::make_unique<Whitespace>();
-  if (type == "WhitespaceSplit") return std::make_unique<Characters>(&unicode::is_space, Behavior::removed);
+  if (type == "WhitespaceSplit")
+    return std::make_unique<Characters>(&unicode::is_space, Behavior::removed);
   if (type == "Digits") return std::make_unique<Digits>(node);
   if (type == "FixedLength") return std::make_unique<FixedLength>(node);
   if (type == "UnicodeScripts") return std::make_unique<UnicodeScripts>();
   if (type == "Punctuation") {
-    const Behavior behavior = node.has("behavior") ? read_behavior(node["behavior"]) : Behavior::isolated;
+    const Behavior behavior =
+        node.has("behavior") ? read_behavior(node["behavior"]) : Behavior::isolated;
     return std::make_unique<Characters>(&unicode::is_punctuation, behavior);
   }
   if (type == "CharDelimiterSplit") {
     const char32_t delimiter = node["delimiter"].character();
-    return std::make_unique<Characters>([delimiter](char32_t c) { return c == delimiter; }, Behavior::removed);
+    return std::make_unique<Characters>([delimiter](char32_t c) { return c == delimiter; },
+                                        Behavior::removed);
   }
   node["type"].fail(str("no such pre-tokenizer: ", show(type)));
 }

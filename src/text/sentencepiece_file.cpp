@@ -46,7 +46,9 @@ class Message {
   Message message() const { return {content_, where_}; }
 
  private:
-  [[noreturn]] void damaged() const { fail_input(where_, "is not a SentencePiece model, or is damaged"); }
+  [[noreturn]] void damaged() const {
+    fail_input(where_, "is not a SentencePiece model, or is damaged");
+  }
   uint64_t varint() {
     uint64_t value = 0;
     for (int shift = 0; shift < 64; shift += 7) {
@@ -78,12 +80,15 @@ SentencePieceFile::PieceEntry read_piece(Message message, const std::string& whe
     if (message.field() == 1) piece.text = message.content();
     if (message.field() == 2) piece.score = message.real();
     if (message.field() == 3) {
-      if (message.number() < 1 || message.number() > 6) fail_input(where, str("piece ", show(piece.text), " has an unknown kind"));
+      if (message.number() < 1 || message.number() > 6)
+        fail_input(where, str("piece ", show(piece.text), " has an unknown kind"));
       piece.kind = static_cast<SentencePieceFile::PieceKind>(message.number());
     }
   }
-  if (piece.text.empty() || piece.text.size() > kMaxTokenBytes || !is_utf8(piece.text) || !std::isfinite(piece.score))
-    fail_input(where, str("piece ", show(piece.text), " is empty, too long, not UTF-8, or without a finite score"));
+  if (piece.text.empty() || piece.text.size() > kMaxTokenBytes || !is_utf8(piece.text) ||
+      !std::isfinite(piece.score))
+    fail_input(where, str("piece ", show(piece.text),
+                          " is empty, too long, not UTF-8, or without a finite score"));
   return piece;
 }
 
@@ -95,7 +100,8 @@ SentencePieceFile read_sentencepiece_file(std::string_view bytes, const std::str
   Message model(bytes, where);
   while (model.next()) {
     if (model.field() == 1) {  // pieces
-      if (file.pieces.size() >= static_cast<size_t>(kMaxId)) fail_input(where, "has too many pieces");
+      if (file.pieces.size() >= static_cast<size_t>(kMaxId))
+        fail_input(where, "has too many pieces");
       file.pieces.push_back(read_piece(model.message(), where));
     } else if (model.field() == 2) {  // trainer_spec
       Message trainer = model.message();
@@ -126,11 +132,14 @@ SentencePieceFile read_sentencepiece_file(std::string_view bytes, const std::str
     }
   }
   if (file.pieces.empty()) fail_input(where, "is not a SentencePiece model: it has no pieces");
-  if (model_type != 1 && model_type != 2) fail_input(where, "is a SentencePiece model of words or characters; guerdon reads unigram and BPE");
+  if (model_type != 1 && model_type != 2)
+    fail_input(where,
+               "is a SentencePiece model of words or characters; guerdon reads unigram and BPE");
   if (!is_utf8(file.unknown_surface)) fail_input(where, "has an unknown surface that is not UTF-8");
   file.is_bpe = model_type == 2;
   const auto count = static_cast<int32_t>(file.pieces.size());
-  if (unknown < 0 || unknown >= count || file.pieces[static_cast<size_t>(unknown)].kind != SentencePieceFile::PieceKind::unknown)
+  if (unknown < 0 || unknown >= count ||
+      file.pieces[static_cast<size_t>(unknown)].kind != SentencePieceFile::PieceKind::unknown)
     fail_input(where, "has no unknown piece where its settings say");
   file.unknown_id = static_cast<uint32_t>(unknown);
   const auto optional_id = [&](int32_t id) -> std::optional<uint32_t> {

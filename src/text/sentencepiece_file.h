@@ -10,7 +10,14 @@
 namespace guerdon::text {
 
 struct SentencePieceFile {
-  enum class PieceKind { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
+  enum class PieceKind {
+    normal = 1,
+    unknown = 2,
+    control = 3,
+    user_defined = 4,
+    unused = 5,
+    byte = 6
+  };
   struct PieceEntry {
     std::string text;
     float score = 0;

@@ -1,5 +1,5 @@
-// SentencePiece models: a protocol buffer with the pieces, their scores, and how text is normalized. What text becomes is what
-// the SentencePiece library (0.2) makes of it.
+// SentencePiece models: a protocol buffer with the pieces, their scores, and how text is
+// normalized. What text becomes is what the SentencePiece library (0.2) makes of it.
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -81,7 +81,8 @@ class SentencePieceNormalizer final : public Normalizer {
     std::string_view form;
   };
   Unit next_unit(std::string_view text) const {
-    if (const size_t length = kept_.longest(text).first; length > 0) return {length, text.substr(0, length)};
+    if (const size_t length = kept_.longest(text).first; length > 0)
+      return {length, text.substr(0, length)};
     if (const auto hit = map_.longest(text); hit.length > 0) return {hit.length, hit.replacement};
     const size_t length = utf8_length(text);
     return {length, text.substr(0, length)};
@@ -103,7 +104,8 @@ struct DecoderSettings {
 
 class SentencePieceStage final : public DecoderStage {
  public:
-  SentencePieceStage(const DecoderSettings& settings, DecoderStage& next) : settings_(settings), next_(next) {}
+  SentencePieceStage(const DecoderSettings& settings, DecoderStage& next)
+      : settings_(settings), next_(next) {}
 
   void take(std::string_view token, bool) override {  // tokens come whole: it is the first stage
     if (const auto byte = byte_of_token(token); byte && settings_.has_bytes) {
@@ -178,19 +180,25 @@ class SentencePieceDecoder final : public Decoder {
   DecoderSettings settings_;
 };
 
-bool in_text(const SentencePieceFile::PieceEntry& piece) { return piece.kind == Kind::normal || piece.kind == Kind::user_defined; }
+bool in_text(const SentencePieceFile::PieceEntry& piece) {
+  return piece.kind == Kind::normal || piece.kind == Kind::user_defined;
+}
 
-/// Any two neighbours may be merged whose concatenation is a piece; the higher its score, the earlier.
-/// visit(left, right, result) for each way to cut a piece in two.
+/// Any two neighbours may be merged whose concatenation is a piece; the higher its score, the
+/// earlier. visit(left, right, result) for each way to cut a piece in two.
 template <class Visit>
-void for_each_merge(const SentencePieceFile& file, const Vocabulary& vocabulary, const Visit& visit) {
+void for_each_merge(const SentencePieceFile& file, const Vocabulary& vocabulary,
+                    const Visit& visit) {
   for (uint32_t id = 0; id < file.pieces.size(); ++id) {
     if (file.pieces[id].kind != Kind::normal) continue;
     const std::string_view piece = file.pieces[id].text;
     for (size_t at = 0; at < piece.size();) {
       unicode::next(piece, at);
-      const auto left = vocabulary.find(piece.substr(0, at)), right = vocabulary.find(piece.substr(at));
-      if (at < piece.size() && left && right && in_text(file.pieces[*left]) && in_text(file.pieces[*right])) visit(*left, *right, id);
+      const auto left = vocabulary.find(piece.substr(0, at)),
+                 right = vocabulary.find(piece.substr(at));
+      if (at < piece.size() && left && right && in_text(file.pieces[*left]) &&
+          in_text(file.pieces[*right]))
+        visit(*left, *right, id);
     }
   }
 }
@@ -203,16 +211,22 @@ std::vector<uint32_t> ranks_by_score(const SentencePieceFile& file) {
   scores.erase(std::unique(scores.begin(), scores.end()), scores.end());
   std::vector<uint32_t> ranks;
   for (const auto& piece : file.pieces)
-    ranks.push_back(static_cast<uint32_t>(std::lower_bound(scores.begin(), scores.end(), piece.score, std::greater<>()) - scores.begin()));
+    ranks.push_back(static_cast<uint32_t>(
+        std::lower_bound(scores.begin(), scores.end(), piece.score, std::greater<>()) -
+        scores.begin()));
   return ranks;
 }
 
 std::unique_ptr<Model> make_bpe(const SentencePieceFile& file, Vocabulary vocabulary) {
   const std::vector<uint32_t> ranks = ranks_by_score(file);
   MergeTable merges;
-  for_each_merge(file, vocabulary, [&](uint32_t left, uint32_t right, uint32_t id) { merges.add(left, right, {ranks[id], id}); });
-  return std::make_unique<Bpe>(std::move(vocabulary), std::move(merges),
-                               BpeSettings{.unknown = file.unknown_id, .fuse_unknown = true, .byte_fallback = file.byte_fallback});
+  for_each_merge(file, vocabulary, [&](uint32_t left, uint32_t right, uint32_t id) {
+    merges.add(left, right, {ranks[id], id});
+  });
+  return std::make_unique<Bpe>(
+      std::move(vocabulary), std::move(merges),
+      BpeSettings{
+          .unknown = file.unknown_id, .fuse_unknown = true, .byte_fallback = file.byte_fallback});
 }
 
 std::unique_ptr<Model> make_unigram(const SentencePieceFile& file, Vocabulary vocabulary) {
@@ -221,20 +235,25 @@ std::unique_ptr<Model> make_unigram(const SentencePieceFile& file, Vocabulary vo
   std::vector<Unigram::Entry> entries;
   for (const auto& piece : file.pieces) {
     if (piece.kind == Kind::normal) lowest = std::min(lowest, static_cast<double>(piece.score));
-    entries.push_back({piece.kind == Kind::user_defined ? kUserDefinedScore : static_cast<double>(piece.score), in_text(piece)});
+    entries.push_back(
+        {piece.kind == Kind::user_defined ? kUserDefinedScore : static_cast<double>(piece.score),
+         in_text(piece)});
   }
-  return std::make_unique<Unigram>(
-      std::move(vocabulary), std::move(entries), lowest - kUnknownPenalty,
-      UnigramSettings{.unknown = file.unknown_id, .byte_fallback = file.byte_fallback, .single_precision = true});
+  return std::make_unique<Unigram>(std::move(vocabulary), std::move(entries),
+                                   lowest - kUnknownPenalty,
+                                   UnigramSettings{.unknown = file.unknown_id,
+                                                   .byte_fallback = file.byte_fallback,
+                                                   .single_precision = true});
 }
 
 Json added_token_json(uint32_t id, const std::string& content, bool special) {
-  return {{"id", id}, {"content", content}, {"single_word", false}, {"lstrip", false},
+  return {{"id", id},        {"content", content},  {"single_word", false}, {"lstrip", false},
           {"rstrip", false}, {"normalized", false}, {"special", special}};
 }
 
 /// The tokenizer.json that Transformers makes of such a model.
-std::string converted(const SentencePieceFile& file, const Vocabulary& vocabulary, const SentencePieceUse& use) {
+std::string converted(const SentencePieceFile& file, const Vocabulary& vocabulary,
+                      const SentencePieceUse& use) {
   const std::string mark(kSpaceMark);
   Json added = Json::array();
   for (uint32_t id = 0; id < file.pieces.size(); ++id) {
@@ -243,40 +262,67 @@ std::string converted(const SentencePieceFile& file, const Vocabulary& vocabular
       added.push_back(added_token_json(id, file.pieces[id].text, kind != Kind::user_defined));
   }
   Json normalizers = Json::array(), pre_tokenizer, decoder, model;
-  if (!file.charsmap.empty()) normalizers.push_back({{"type", "Precompiled"}, {"precompiled_charsmap", to_base64(file.charsmap)}});
-  const Json space_to_mark = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", mark}};
+  if (!file.charsmap.empty())
+    normalizers.push_back(
+        {{"type", "Precompiled"}, {"precompiled_charsmap", to_base64(file.charsmap)}});
+  const Json space_to_mark = {
+      {"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", mark}};
   if (file.is_bpe) {
     if (file.add_dummy_prefix) normalizers.push_back({{"type", "Prepend"}, {"prepend", mark}});
     normalizers.push_back(space_to_mark);
-    Json decoders = Json::array({{{"type", "Replace"}, {"pattern", {{"String", mark}}}, {"content", " "}},
-                                 {{"type", "ByteFallback"}}, {{"type", "Fuse"}}});
-    if (file.add_dummy_prefix) decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
+    Json decoders =
+        Json::array({{{"type", "Replace"}, {"pattern", {{"String", mark}}}, {"content", " "}},
+                     {{"type", "ByteFallback"}},
+                     {{"type", "Fuse"}}});
+    if (file.add_dummy_prefix)
+      decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
     decoder = {{"type", "Sequence"}, {"decoders", decoders}};
     Json vocab = Json::object();
     std::string previous;
-    for (uint32_t id = 0; id < file.pieces.size(); ++id) vocab.get_ref<Json::object_t&>().emplace_back(file.pieces[id].text, id);
+    for (uint32_t id = 0; id < file.pieces.size(); ++id)
+      vocab.get_ref<Json::object_t&>().emplace_back(file.pieces[id].text, id);
     struct Merge {
       uint32_t rank, left, right;
     };
     std::vector<Merge> merges;
     const std::vector<uint32_t> ranks = ranks_by_score(file);
-    for_each_merge(file, vocabulary, [&](uint32_t left, uint32_t right, uint32_t id) { merges.push_back({ranks[id], left, right}); });
-    std::stable_sort(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) { return a.rank < b.rank; });
+    for_each_merge(file, vocabulary, [&](uint32_t left, uint32_t right, uint32_t id) {
+      merges.push_back({ranks[id], left, right});
+    });
+    std::stable_sort(merges.begin(), merges.end(),
+                     [](const Merge& a, const Merge& b) { return a.rank < b.rank; });
     Json merge_list = Json::array();
-    for (const Merge& merge : merges) merge_list.push_back(Json::array({file.pieces[merge.left].text, file.pieces[merge.right].text}));
-    model = {{"type", "BPE"}, {"dropout", nullptr}, {"unk_token", file.pieces[file.unknown_id].text},
-             {"continuing_subword_prefix", nullptr}, {"end_of_word_suffix", nullptr}, {"fuse_unk", true},
-             {"byte_fallback", file.byte_fallback}, {"ignore_merges", false}, {"vocab", vocab}, {"merges", merge_list}};
+    for (const Merge& merge : merges)
+      merge_list.push_back(
+          Json::array({file.pieces[merge.left].text, file.pieces[merge.right].text}));
+    model = {{"type", "BPE"},
+             {"dropout", nullptr},
+             {"unk_token", file.pieces[file.unknown_id].text},
+             {"continuing_subword_prefix", nullptr},
+             {"end_of_word_suffix", nullptr},
+             {"fuse_unk", true},
+             {"byte_fallback", file.byte_fallback},
+             {"ignore_merges", false},
+             {"vocab", vocab},
+             {"merges", merge_list}};
   } else {
     if (file.remove_extra_whitespaces) {
       normalizers.push_back({{"type", "Strip"}, {"strip_left", false}, {"strip_right", true}});
-      normalizers.push_back({{"type", "Replace"}, {"pattern", {{"Regex", " {2,}"}}}, {"content", mark}});
+      normalizers.push_back(
+          {{"type", "Replace"}, {"pattern", {{"Regex", " {2,}"}}}, {"content", mark}});
     }
-    pre_tokenizer = {{"type", "Metaspace"}, {"replacement", mark}, {"prepend_scheme", file.add_dummy_prefix ? "always" : "never"}, {"split", true}};
+    pre_tokenizer = {{"type", "Metaspace"},
+                     {"replacement", mark},
+                     {"prepend_scheme", file.add_dummy_prefix ? "always" : "never"},
+                     {"split", true}};
     decoder = pre_tokenizer;
     Json vocab = Json::array();
-    for (const auto& piece : file.pieces) vocab.push_back(Json::array({piece.text, static_cast<double>(piece.score)}));
-    model = {{"type", "Unigram"}, {"unk_id", file.unknown_id}, {"vocab", vocab}, {"byte_fallback", file.byte_fallback}};
+    for (const auto& piece : file.pieces)
+      vocab.push_back(Json::array({piece.text, static_cast<double>(piece.score)}));
+    model = {{"type", "Unigram"},
+             {"unk_id", file.unknown_id},
+             {"vocab", vocab},
+             {"byte_fallback", file.byte_fallback}};
   }
   Json post_processor;
   if (use.add_bos || use.add_eos) {
@@ -291,40 +337,55 @@ std::string converted(const SentencePieceFile& file, const Vocabulary& vocabular
     if (use.add_eos && file.eos_id) special(file.eos_id);
     Json pair = single;
     pair.push_back({{"Sequence", {{"id", "B"}, {"type_id", 1}}}});
-    post_processor = {{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", names}};
+    post_processor = {{"type", "TemplateProcessing"},
+                      {"single", single},
+                      {"pair", pair},
+                      {"special_tokens", names}};
   }
   const Json normalizer = {{"type", "Sequence"}, {"normalizers", normalizers}};
-  return Json{{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}, {"added_tokens", added},
-              {"normalizer", normalizer}, {"pre_tokenizer", pre_tokenizer}, {"post_processor", post_processor},
-              {"decoder", decoder}, {"model", model}}.dump();
+  return Json{{"version", "1.0"},
+              {"truncation", nullptr},
+              {"padding", nullptr},
+              {"added_tokens", added},
+              {"normalizer", normalizer},
+              {"pre_tokenizer", pre_tokenizer},
+              {"post_processor", post_processor},
+              {"decoder", decoder},
+              {"model", model}}
+      .dump();
 }
 
 }  // namespace
 
-Pipeline read_sentencepiece(std::string_view bytes, const std::string& where, const SentencePieceUse& use) {
+Pipeline read_sentencepiece(std::string_view bytes, const std::string& where,
+                            const SentencePieceUse& use) {
   auto file = std::make_shared<const SentencePieceFile>(read_sentencepiece_file(bytes, where));
   Vocabulary vocabulary;
   vocabulary.reserve(file->pieces.size());
   std::vector<AddedToken> added;
-  DecoderSettings decoding{.unknown = file->pieces[file->unknown_id].text,
-                           .unknown_surface = file->unknown_surface,
-                           .strips_first_space = file->add_dummy_prefix || file->remove_extra_whitespaces,
-                           .strips_all_spaces = file->remove_extra_whitespaces,
-                           .has_bytes = file->byte_fallback};
+  DecoderSettings decoding{
+      .unknown = file->pieces[file->unknown_id].text,
+      .unknown_surface = file->unknown_surface,
+      .strips_first_space = file->add_dummy_prefix || file->remove_extra_whitespaces,
+      .strips_all_spaces = file->remove_extra_whitespaces,
+      .has_bytes = file->byte_fallback};
   for (uint32_t id = 0; id < file->pieces.size(); ++id) {
     const auto& [text, score, kind] = file->pieces[id];
     if (!vocabulary.add(text, id)) fail_input(where, str("piece ", show(text), " is there twice"));
     if (kind == Kind::control) decoding.control.insert(text);
     if (kind == Kind::control || kind == Kind::unknown)
       added.push_back({.id = id, .content = text, .special = true, .matched = use.has_config});
-    // In a unigram model user-defined symbols win by their score; in BPE they are barriers to merging.
-    if (kind == Kind::user_defined && file->is_bpe) added.push_back({.id = id, .content = text, .normalized = true});
+    // In a unigram model user-defined symbols win by their score; in BPE they are barriers to
+    // merging.
+    if (kind == Kind::user_defined && file->is_bpe)
+      added.push_back({.id = id, .content = text, .normalized = true});
   }
   Pipeline pipeline;
   pipeline.normalizer = std::make_unique<SentencePieceNormalizer>(*file, where);
   pipeline.added = AddedTokens(std::move(added), nullptr);
   pipeline.json = [file, vocabulary, use] { return converted(*file, vocabulary, use); };
-  pipeline.model = file->is_bpe ? make_bpe(*file, std::move(vocabulary)) : make_unigram(*file, std::move(vocabulary));
+  pipeline.model = file->is_bpe ? make_bpe(*file, std::move(vocabulary))
+                                : make_unigram(*file, std::move(vocabulary));
   pipeline.decoder = std::make_unique<SentencePieceDecoder>(std::move(decoding));
   std::vector<int64_t> before, behind;
   if (use.add_bos && file->bos_id) before.push_back(*file->bos_id);

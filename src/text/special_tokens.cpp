@@ -21,14 +21,16 @@ std::optional<std::string> content_of(const Node& node) {
 
 }  // namespace
 
-SpecialTokens read_special_tokens(const std::filesystem::path& folder,
-                                  const std::function<std::optional<int64_t>(std::string_view)>& id_of, int64_t id_end) {
+SpecialTokens read_special_tokens(
+    const std::filesystem::path& folder,
+    const std::function<std::optional<int64_t>(std::string_view)>& id_of, int64_t id_end) {
   struct File {
     std::string path;
     Json json;
   };
   std::vector<File> files;
-  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json"})
+  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json",
+                           "generation_config.json", "config.json"})
     files.push_back({(folder / name).string(), object_of(folder / name)});
 
   const auto find = [&](const std::string& name) -> std::optional<int64_t> {
@@ -47,7 +49,10 @@ SpecialTokens read_special_tokens(const std::filesystem::path& folder,
     }
     return std::nullopt;
   };
-  return {.bos = find("bos_token"), .eos = find("eos_token"), .pad = find("pad_token"), .unknown = find("unk_token")};
+  return {.bos = find("bos_token"),
+          .eos = find("eos_token"),
+          .pad = find("pad_token"),
+          .unknown = find("unk_token")};
 }
 
 SentencePieceUse read_sentencepiece_use(const std::filesystem::path& folder) {
@@ -57,9 +62,12 @@ SentencePieceUse read_sentencepiece_use(const std::filesystem::path& folder) {
   const Node config(json, file.string());
   // The defaults of Transformers' classes.
   const std::string name = config.text_or("tokenizer_class", "");
-  const bool llama = name.starts_with("Llama") || name.starts_with("CodeLlama") || name.starts_with("Gemma");
+  const bool llama =
+      name.starts_with("Llama") || name.starts_with("CodeLlama") || name.starts_with("Gemma");
   const bool t5 = name.starts_with("T5");
-  return {.has_config = true, .add_bos = config.boolean_or("add_bos_token", llama), .add_eos = config.boolean_or("add_eos_token", t5)};
+  return {.has_config = true,
+          .add_bos = config.boolean_or("add_bos_token", llama),
+          .add_eos = config.boolean_or("add_eos_token", t5)};
 }
 
 }  // namespace guerdon::text

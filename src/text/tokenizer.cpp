@@ -37,9 +37,12 @@ struct Tokenizer::Implementation {
   Pipeline pipeline;
   SpecialTokens special;
   mutable std::mutex mutex;
-  mutable std::vector<std::unique_ptr<Workspace>> idle;  // one for each thread that encodes at the same time
+  mutable std::vector<std::unique_ptr<Workspace>>
+      idle;  // one for each thread that encodes at the same time
 
-  explicit Implementation(Pipeline parts) : pipeline(std::move(parts)) { special.unknown = pipeline.model->unknown(); }
+  explicit Implementation(Pipeline parts) : pipeline(std::move(parts)) {
+    special.unknown = pipeline.model->unknown();
+  }
 
   std::unique_ptr<Workspace> borrow() const {
     const std::lock_guard lock(mutex);
@@ -73,10 +76,13 @@ struct Tokenizer::Implementation {
     if (const auto id = pipeline.model->vocabulary().find(token)) return *id;
     return std::nullopt;
   }
-  int64_t id_end() const { return std::max(pipeline.model->vocabulary().id_end(), pipeline.added.id_end()); }
+  int64_t id_end() const {
+    return std::max(pipeline.model->vocabulary().id_end(), pipeline.added.id_end());
+  }
 
   void read_special(const fs::path& folder) {
-    const SpecialTokens found = read_special_tokens(folder, [&](std::string_view token) { return id_of(token); }, id_end());
+    const SpecialTokens found = read_special_tokens(
+        folder, [&](std::string_view token) { return id_of(token); }, id_end());
     special.bos = found.bos;
     special.eos = found.eos;
     special.pad = found.pad;
@@ -101,12 +107,14 @@ void check_text(std::string_view text) {
 
 }  // namespace
 
-Processed Tokenizer::Implementation::encode(std::string_view text, bool add_special_tokens, bool ranged) const {
+Processed Tokenizer::Implementation::encode(std::string_view text, bool add_special_tokens,
+                                            bool ranged) const {
   check_text(text);
   Processed out;
   out.ranged = ranged;
   out.text = text;
-  const bool tracked = ranged || (pipeline.pre_tokenizer && pipeline.pre_tokenizer->needs_origins());
+  const bool tracked =
+      ranged || (pipeline.pre_tokenizer && pipeline.pre_tokenizer->needs_origins());
   auto workspace = borrow();
   workspace->matching.refill(text.size());
   const auto add = [&](const AddedToken& token, const Encoding::Range& range) {
@@ -124,7 +132,8 @@ Processed Tokenizer::Implementation::encode(std::string_view text, bool add_spec
     const auto parts = pipeline.added.split_normalized(plain.bytes());
     for (const AddedTokens::Part& inner : parts) {
       if (inner.token) {
-        add(*inner.token, ranged ? plain.origin(inner.piece.begin, inner.piece.end) : Encoding::Range{});
+        add(*inner.token,
+            ranged ? plain.origin(inner.piece.begin, inner.piece.end) : Encoding::Range{});
       } else if (parts.size() == 1) {
         encode_plain(std::move(plain), *workspace, out);
         break;
@@ -139,7 +148,8 @@ Processed Tokenizer::Implementation::encode(std::string_view text, bool add_spec
   return out;
 }
 
-void Tokenizer::Implementation::encode_plain(AlignedText text, Workspace& workspace, Processed& out) const {
+void Tokenizer::Implementation::encode_plain(AlignedText text, Workspace& workspace,
+                                             Processed& out) const {
   Pieces pieces{std::move(text), {}};
   pieces.list.push_back({0, pieces.text.size()});
   if (pipeline.pre_tokenizer) pipeline.pre_tokenizer->apply(pieces, workspace.matching);
@@ -151,12 +161,14 @@ void Tokenizer::Implementation::encode_plain(AlignedText text, Workspace& worksp
     pipeline.model->encode(bytes.substr(piece.begin, piece.end - piece.begin), workspace, tokens);
     for (const ModelToken& token : tokens) {
       ids.push_back(token.id);
-      if (out.ranged) ranges.push_back(pieces.text.origin(piece.begin + token.begin, piece.begin + token.end));
+      if (out.ranged)
+        ranges.push_back(pieces.text.origin(piece.begin + token.begin, piece.begin + token.end));
     }
   }
 }
 
-Tokenizer::Tokenizer(std::shared_ptr<const Implementation> implementation) : implementation_(std::move(implementation)) {}
+Tokenizer::Tokenizer(std::shared_ptr<const Implementation> implementation)
+    : implementation_(std::move(implementation)) {}
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
@@ -164,22 +176,27 @@ Tokenizer::~Tokenizer() = default;
 Tokenizer Tokenizer::load(const fs::path& path) {
   fs::path file = path;
   if (fs::is_directory(path)) {
-    for (const char* name : {"tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "m.model"}) {
+    for (const char* name : {"tokenizer.json", "tokenizer.model", "spiece.model",
+                             "sentencepiece.bpe.model", "m.model"}) {
       file = path / name;
       if (fs::is_regular_file(file)) break;
     }
     if (!fs::is_regular_file(file))
-      fail_input(path.string(), "the folder has no tokenizer (expected tokenizer.json, tokenizer.model, spiece.model or m.model)");
+      fail_input(path.string(),
+                 "the folder has no tokenizer (expected tokenizer.json, tokenizer.model, "
+                 "spiece.model or m.model)");
   }
   const fs::path folder = file.parent_path();
   const bool sentencepiece = file.extension() == ".model";
   const std::string bytes = read_file(file, kMaxModelBytes);
   std::shared_ptr<Implementation> implementation;
   if (sentencepiece) {
-    implementation = std::make_shared<Implementation>(read_sentencepiece(bytes, file.string(), read_sentencepiece_use(folder)));
+    implementation = std::make_shared<Implementation>(
+        read_sentencepiece(bytes, file.string(), read_sentencepiece_use(folder)));
   } else {
     const Json json = parse_json(bytes, file.string());
-    implementation = std::make_shared<Implementation>(read_tokenizer_json(Node(json, file.string())));
+    implementation =
+        std::make_shared<Implementation>(read_tokenizer_json(Node(json, file.string())));
     implementation->pipeline.json = [bytes] { return bytes; };
   }
   implementation->read_special(folder);
@@ -208,8 +225,12 @@ std::string Tokenizer::decode(std::span<const int64_t> ids, bool skip_special_to
 }
 
 int64_t Tokenizer::vocabulary_size() const { return implementation_->id_end(); }
-std::optional<int64_t> Tokenizer::id_of(std::string_view token) const { return implementation_->id_of(token); }
-std::string Tokenizer::token_of(int64_t id) const { return std::string(implementation_->token(id)); }
+std::optional<int64_t> Tokenizer::id_of(std::string_view token) const {
+  return implementation_->id_of(token);
+}
+std::string Tokenizer::token_of(int64_t id) const {
+  return std::string(implementation_->token(id));
+}
 bool Tokenizer::is_special(int64_t id) const { return implementation_->is_special(id); }
 std::optional<int64_t> Tokenizer::bos() const { return implementation_->special.bos; }
 std::optional<int64_t> Tokenizer::eos() const { return implementation_->special.eos; }
@@ -255,11 +276,16 @@ Pipeline read_tokenizer_json(const Node& node) {
   const Node model = node["model"];
   if (node.has("normalizer")) pipeline.normalizer = read_normalizer(node["normalizer"]);
   bool leaves_bytes = false;
-  if (node.has("pre_tokenizer")) pipeline.pre_tokenizer = read_pre_tokenizer(node["pre_tokenizer"], may_take_bytes(model), leaves_bytes);
+  if (node.has("pre_tokenizer"))
+    pipeline.pre_tokenizer =
+        read_pre_tokenizer(node["pre_tokenizer"], may_take_bytes(model), leaves_bytes);
   pipeline.model = read_model(model, leaves_bytes);
   if (node.has("added_tokens"))
-    pipeline.added = AddedTokens(read_added_tokens(node["added_tokens"], pipeline.model->vocabulary()), pipeline.normalizer.get());
-  if (node.has("post_processor")) pipeline.post_processor = read_post_processor(node["post_processor"]);
+    pipeline.added =
+        AddedTokens(read_added_tokens(node["added_tokens"], pipeline.model->vocabulary()),
+                    pipeline.normalizer.get());
+  if (node.has("post_processor"))
+    pipeline.post_processor = read_post_processor(node["post_processor"]);
   pipeline.decoder = node.has("decoder") ? read_decoder(node["decoder"]) : spaced_decoder();
   return pipeline;
 }

@@ -5,7 +5,8 @@
 namespace guerdon::text {
 
 Trie::Trie(Entries entries) {
-  std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
   struct Span {
     size_t begin, end, depth;  // the entries below a node, and how many bytes lead to it
   };

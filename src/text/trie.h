@@ -17,7 +17,8 @@ class Trie {
   using Entries = std::vector<std::pair<std::string_view, uint32_t>>;
 
   Trie() : Trie(Entries{}) {}
-  /// Of two equal strings the later one counts; empty strings are left out. The views need not outlive the call.
+  /// Of two equal strings the later one counts; empty strings are left out. The views need not
+  /// outlive the call.
   explicit Trie(Entries entries);
 
   /// The node behind `node` and a byte, or kNone.
@@ -36,11 +37,12 @@ class Trie {
 
  private:
   struct Node {
-    uint32_t children = 0, count = 0;  // nodes [children, children + count), in the order of their labels
+    uint32_t children = 0,
+             count = 0;  // nodes [children, children + count), in the order of their labels
     uint32_t value = kNone;
   };
   std::vector<Node> nodes_;
-  std::vector<char> labels_;          // the byte that leads to each node
+  std::vector<char> labels_;           // the byte that leads to each node
   std::array<uint32_t, 256> first_{};  // the root's children
 };
 

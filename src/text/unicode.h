@@ -10,7 +10,36 @@ namespace guerdon::text::unicode {
 
 /// General categories, in the order of ICU's UCharCategory.
 enum class Category : uint8_t {
-  Cn, Lu, Ll, Lt, Lm, Lo, Mn, Me, Mc, Nd, Nl, No, Zs, Zl, Zp, Cc, Cf, Co, Cs, Pd, Ps, Pe, Pc, Po, Sm, Sc, Sk, So, Pi, Pf
+  Cn,
+  Lu,
+  Ll,
+  Lt,
+  Lm,
+  Lo,
+  Mn,
+  Me,
+  Mc,
+  Nd,
+  Nl,
+  No,
+  Zs,
+  Zl,
+  Zp,
+  Cc,
+  Cf,
+  Co,
+  Cs,
+  Pd,
+  Ps,
+  Pe,
+  Pc,
+  Po,
+  Sm,
+  Sc,
+  Sk,
+  So,
+  Pi,
+  Pf
 };
 
 /// A run of code points [first, last] that Unicode 15.0 to 16.0 assigned.
@@ -33,7 +62,8 @@ inline bool is_number(char32_t c) { return group(c) == 'N'; }
 inline bool is_mark(char32_t c) { return group(c) == 'M'; }
 /// The category in an older version of Unicode (as far as ages tell): Cn for what came later.
 Category category_as_of(char32_t c, int version);
-/// ASCII punctuation and symbols, or category P of Unicode 8: what BERT and the Punctuation pre-tokenizer split at.
+/// ASCII punctuation and symbols, or category P of Unicode 8: what BERT and the Punctuation
+/// pre-tokenizer split at.
 bool is_punctuation(char32_t c);
 /// The property White_Space (25 code points).
 bool is_space(char32_t c);

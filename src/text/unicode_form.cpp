@@ -1,5 +1,6 @@
-// Normal forms with origins. ICU gives decompositions, classes and compositions of single characters; the algorithm (Unicode
-// Standard, 3.11) is written out here, because each character must say what it replaces.
+// Normal forms with origins. ICU gives decompositions, classes and compositions of single
+// characters; the algorithm (Unicode Standard, 3.11) is written out here, because each character
+// must say what it replaces.
 #include <unicode/normalizer2.h>
 #include <unicode/unistr.h>
 
@@ -39,12 +40,14 @@ std::vector<Item> decomposed(const std::string& text, const icu::Normalizer2& fo
   items.reserve(text.size());
   size_t pending = 0;  // items from here on may still change places
   const auto settle = [&] {
-    std::stable_sort(items.begin() + static_cast<ptrdiff_t>(pending), items.end(),
-                     [](const Item& a, const Item& b) { return a.combining_class < b.combining_class; });
+    std::stable_sort(
+        items.begin() + static_cast<ptrdiff_t>(pending), items.end(),
+        [](const Item& a, const Item& b) { return a.combining_class < b.combining_class; });
     pending = items.size();
   };
   const auto push = [&](char32_t c, int change) {
-    const uint8_t combining_class = c < 0x300 || is_new(c) ? 0 : forms.getCombiningClass(static_cast<UChar32>(c));
+    const uint8_t combining_class =
+        c < 0x300 || is_new(c) ? 0 : forms.getCombiningClass(static_cast<UChar32>(c));
     if (combining_class == 0) settle();
     items.push_back({c, combining_class, change});
   };
@@ -69,7 +72,8 @@ void compose(std::vector<Item>& items, const icu::Normalizer2& forms) {
   for (const Item& item : items) {
     if (starter >= 0 && last_class < item.combining_class) {
       Item& first = items[static_cast<size_t>(starter)];
-      const UChar32 composite = forms.composePair(static_cast<UChar32>(first.c), static_cast<UChar32>(item.c));
+      const UChar32 composite =
+          forms.composePair(static_cast<UChar32>(first.c), static_cast<UChar32>(item.c));
       if (composite >= 0) {
         first.c = static_cast<char32_t>(composite);
         first.change += item.change - 1;

@@ -1,5 +1,5 @@
-/// The unigram language model (Kudo 2018, arXiv:1804.10959): of all ways to cut a piece into tokens, the one whose scores add up
-/// to most.
+/// The unigram language model (Kudo 2018, arXiv:1804.10959): of all ways to cut a piece into
+/// tokens, the one whose scores add up to most.
 #pragma once
 
 #include "text/model.h"
@@ -10,7 +10,8 @@ namespace guerdon::text {
 struct UnigramSettings {
   std::optional<uint32_t> unknown;
   bool byte_fallback = false;
-  /// As SentencePiece adds its scores; the Hugging Face library uses double precision. It decides ties.
+  /// As SentencePiece adds its scores; the Hugging Face library uses double precision. It decides
+  /// ties.
   bool single_precision = false;
 };
 
@@ -21,8 +22,10 @@ class Unigram final : public Model {
     bool matches = true;  ///< whether text may become this token
   };
   /// `entries`: by id. `unknown_score`: of a character that no token covers.
-  Unigram(Vocabulary vocabulary, std::vector<Entry> entries, double unknown_score, UnigramSettings settings);
-  void encode(std::string_view piece, Workspace& workspace, std::vector<ModelToken>& tokens) const override;
+  Unigram(Vocabulary vocabulary, std::vector<Entry> entries, double unknown_score,
+          UnigramSettings settings);
+  void encode(std::string_view piece, Workspace& workspace,
+              std::vector<ModelToken>& tokens) const override;
   const Vocabulary& vocabulary() const override { return vocabulary_; }
   std::optional<uint32_t> unknown() const override { return settings_.unknown; }
 

@@ -46,7 +46,8 @@ void Vocabulary::reserve(size_t tokens) {
   while (wanted < 2 * tokens) wanted *= 2;
   if (wanted <= slots_.size()) return;
   slots_.assign(wanted, 0);
-  for (size_t i = 0; i < entries_.size(); ++i) slots_[slot_of(text(entries_[i]))] = static_cast<uint32_t>(i + 1);
+  for (size_t i = 0; i < entries_.size(); ++i)
+    slots_[slot_of(text(entries_[i]))] = static_cast<uint32_t>(i + 1);
 }
 
 bool Vocabulary::add(std::string_view token, uint32_t id) {
@@ -88,7 +89,8 @@ Vocabulary read_vocabulary(const Node& node) {
   vocabulary.reserve(node.json().size());
   for (const auto& [token, id] : node.json().items()) {
     const Node entry(id, node.where() + "[" + show(token) + "]");
-    if (token.size() > kMaxTokenBytes) entry.fail(str("the token is longer than ", kMaxTokenBytes, " bytes"));
+    if (token.size() > kMaxTokenBytes)
+      entry.fail(str("the token is longer than ", kMaxTokenBytes, " bytes"));
     const uint32_t number = read_id(entry);
     if (vocabulary.has(number))
       entry.fail(str("id ", number, " is taken by ", show(vocabulary.token(number))));

@@ -43,11 +43,13 @@ class Vocabulary {
     size_t begin;
     uint32_t length, id;
   };
-  std::string_view text(const Entry& entry) const { return std::string_view(bytes_).substr(entry.begin, entry.length); }
+  std::string_view text(const Entry& entry) const {
+    return std::string_view(bytes_).substr(entry.begin, entry.length);
+  }
   size_t slot_of(std::string_view token) const;
   void grow();
 
-  std::string bytes_;                  // all strings, end to end
+  std::string bytes_;  // all strings, end to end
   std::vector<Entry> entries_;
   std::vector<uint32_t> slots_;        // open addressing: entry + 1, or 0
   std::vector<uint32_t> entry_of_id_;  // entry + 1, or 0

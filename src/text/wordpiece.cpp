@@ -1,4 +1,5 @@
-// Models that look words up: WordPiece (the longest known beginning, again and again) and WordLevel (the word as a whole).
+// Models that look words up: WordPiece (the longest known beginning, again and again) and WordLevel
+// (the word as a whole).
 #include "guerdon/base/error.h"
 #include "text/bpe.h"
 #include "text/trie.h"
@@ -11,7 +12,8 @@ namespace {
 /// The vocabulary and the unknown token that both kinds have.
 class WordModel : public Model {
  public:
-  explicit WordModel(const Node& node) : vocabulary_(read_vocabulary(node["vocab"])), where_(node.where()) {
+  explicit WordModel(const Node& node)
+      : vocabulary_(read_vocabulary(node["vocab"])), where_(node.where()) {
     unknown_token_ = node.text_or("unk_token", "[UNK]");
     unknown_ = vocabulary_.find(unknown_token_);
   }
@@ -20,7 +22,9 @@ class WordModel : public Model {
 
  protected:
   void add_unknown(std::string_view piece, std::vector<ModelToken>& tokens) const {
-    if (!unknown_) fail_input(where_, str("needs its unknown token ", show(unknown_token_), " for ", show(piece), ", but the vocabulary lacks it"));
+    if (!unknown_)
+      fail_input(where_, str("needs its unknown token ", show(unknown_token_), " for ", show(piece),
+                             ", but the vocabulary lacks it"));
     tokens.push_back({*unknown_, 0, static_cast<uint32_t>(piece.size())});
   }
 
@@ -33,10 +37,13 @@ class WordModel : public Model {
 
 class WordPiece final : public WordModel {
  public:
-  explicit WordPiece(const Node& node) : WordModel(node), max_characters_(node.integer_or("max_input_chars_per_word", 100)) {
+  explicit WordPiece(const Node& node)
+      : WordModel(node), max_characters_(node.integer_or("max_input_chars_per_word", 100)) {
     Trie::Entries entries;
     for (int64_t id = 0; id < vocabulary_.id_end(); ++id) {
-      if (vocabulary_.has(static_cast<uint32_t>(id))) entries.emplace_back(vocabulary_.token(static_cast<uint32_t>(id)), static_cast<uint32_t>(id));
+      if (vocabulary_.has(static_cast<uint32_t>(id)))
+        entries.emplace_back(vocabulary_.token(static_cast<uint32_t>(id)),
+                             static_cast<uint32_t>(id));
     }
     trie_ = Trie(std::move(entries));
     continued_ = Trie::kRoot;
@@ -45,13 +52,15 @@ class WordPiece final : public WordModel {
     }
   }
 
-  void encode(std::string_view piece, Workspace& workspace, std::vector<ModelToken>& tokens) const override {
+  void encode(std::string_view piece, Workspace& workspace,
+              std::vector<ModelToken>& tokens) const override {
     if (workspace.cache.find(piece, tokens)) return;
     const size_t first = tokens.size();
     bool known = static_cast<int64_t>(unicode::length(piece)) <= max_characters_;
     for (size_t at = 0; known && at < piece.size();) {
       const uint32_t from = at == 0 ? Trie::kRoot : continued_;
-      const auto [length, id] = from == Trie::kNone ? std::pair<size_t, uint32_t>{0, 0} : trie_.longest(piece.substr(at), from);
+      const auto [length, id] = from == Trie::kNone ? std::pair<size_t, uint32_t>{0, 0}
+                                                    : trie_.longest(piece.substr(at), from);
       known = length > 0;
       tokens.push_back({id, static_cast<uint32_t>(at), static_cast<uint32_t>(at + length)});
       at += length;
@@ -85,12 +94,16 @@ class WordLevel final : public WordModel {
 
 std::unique_ptr<Model> read_model(const Node& node, bool takes_bytes) {
   // Old files leave the type out.
-  const std::string type = node.has("type") ? node.type() : node.has("merges") ? "BPE" : node.has("unk_id") ? "Unigram" : "WordPiece";
+  const std::string type = node.has("type")     ? node.type()
+                           : node.has("merges") ? "BPE"
+                           : node.has("unk_id") ? "Unigram"
+                                                : "WordPiece";
   if (type == "BPE") return read_bpe(node, takes_bytes);
   if (type == "Unigram") return read_unigram(node);
   if (type == "WordPiece") return std::make_unique<WordPiece>(node);
   if (type == "WordLevel") return std::make_unique<WordLevel>(node);
-  node["type"].fail(str("no such model: ", show(type), " (expected BPE, Unigram, WordPiece or WordLevel)"));
+  node["type"].fail(
+      str("no such model: ", show(type), " (expected BPE, Unigram, WordPiece or WordLevel)"));
 }
 
 }  // namespace guerdon::text

@@ -33,6 +33,10 @@ class Tokenizer {
   /// `path`: a folder with tokenizer.json (or tokenizer.model, spiece.model, m.model), or such a
   /// file. Beside it, tokenizer_config.json, special_tokens_map.json and generation_config.json
   /// name the special tokens. Throws Error (Kind::input) that names the entry at fault.
+  ///
+  /// A `.model` file alone is used as the SentencePiece program uses it: no special token is
+  /// recognised in text, and none is added. With a tokenizer_config.json beside it, it behaves as
+  /// the tokenizer that Transformers makes of the two.
   static Tokenizer load(const std::filesystem::path& path);
   /// From the text of a tokenizer.json; `where` names it in errors.
   static Tokenizer from_json(const Json& json, const std::string& where);
@@ -43,11 +47,15 @@ class Tokenizer {
 
   /// Ids of a text. Special tokens that stand in the text are recognised as such. With
   /// `add_special_tokens` the post-processor adds its own (BOS, EOS, [CLS] …). Truncation that
-  /// tokenizer.json asks for is not applied: callers cut, and count.
+  /// tokenizer.json asks for is not applied: callers cut, and count. Throws Error (Kind::input)
+  /// when the text is not UTF-8 (nothing is replaced in silence), is longer than 1 GiB, or drives a
+  /// pattern of the file past its step limit.
   std::vector<int64_t> encode(std::string_view text, bool add_special_tokens = false) const;
-  /// The same with the part of the text behind each id.
+  /// The same with the part of the text behind each id: whole characters, and [0, 0) for what the
+  /// post-processor adds.
   Encoding encode_with_ranges(std::string_view text, bool add_special_tokens = false) const;
-  /// Text of ids. Bytes that are not UTF-8 become U+FFFD, as in Transformers.
+  /// Text of ids. Bytes that are not UTF-8 become U+FFFD, as in Transformers; ids that the
+  /// vocabulary lacks are left out.
   std::string decode(std::span<const int64_t> ids, bool skip_special_tokens = false) const;
 
   int64_t vocabulary_size() const;  ///< largest id + 1
