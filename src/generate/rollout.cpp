@@ -57,7 +57,8 @@ Batch pack(std::span<const Rollout> rollouts, const PackRollouts& options) {
   }
   Batch batch;
   batch.group = group_offsets(rollouts);
-  batch.sequences = guerdon::pack(sequences, batch.group);
+  batch.sequences =
+      guerdon::pack(sequences, batch.group, {.share_prefixes = options.share_prefixes});
   for (size_t g = 0; g + 1 < batch.group.size(); ++g) {
     const auto& example = rollouts[static_cast<size_t>(batch.group[g])].example;
     batch.ids.push_back(example ? example->id : "");

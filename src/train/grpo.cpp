@@ -279,7 +279,8 @@ Batch Grpo::collect(int64_t step) {
   scores_ = world_.reward->score({rollouts_, groups_, step, *this});
   const Tensor advantage = advantages(scores_, groups_);
 
-  Batch batch = generate::pack(rollouts_, {.mask_truncated = settings_.mask_truncated_completions});
+  Batch batch = generate::pack(rollouts_, {.mask_truncated = settings_.mask_truncated_completions,
+                                           .share_prefixes = world_.policy->shares_prefixes()});
   batch.columns["reward"] = scores_.total;
   batch.columns["advantage"] = advantage;
   batch.plan = {.iterations = plan_.iterations, .minibatches = plan_.minibatches};

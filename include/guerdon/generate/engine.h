@@ -39,7 +39,9 @@ std::vector<int64_t> stop_ids_of(const std::filesystem::path& folder,
 
 /// Reads the very weights that the decoder has when it is called, without graph. A completion
 /// depends on the weights, its prompt, (seed, key, sample) and nothing else: not on the slots, nor
-/// on its neighbours.
+/// on its neighbours. Where rotary frequencies follow the length of the sequence (`dynamic`,
+/// `longrope`), a token is rotated by what the length was when it came, so past the original length
+/// the record differs from what a pass over the whole sequence gives.
 class Engine {
  public:
   /// The tokenizer gives `Rollout::text`. Both must outlive the engine. Throws Error (Kind::bug)

@@ -44,6 +44,7 @@ std::vector<int64_t> group_offsets(std::span<const Rollout> rollouts);
 
 struct PackRollouts {
   bool mask_truncated = false;  ///< rollouts that ended for length have no targets (they stay rows)
+  bool share_prefixes = true;   ///< as model::Backbone::shares_prefixes() says
 };
 
 /// Rollouts as one batch: each prompt once, before its rollouts. Targets are the tokens that the
