@@ -19,7 +19,7 @@ class Normalizer {
 /// Throws Error (Kind::input) that names the entry at fault.
 std::unique_ptr<Normalizer> read_normalizer(const Node& node);
 
-/// {"String": …} or {"Regex": …}.
+/// {"String": ...} or {"Regex": ...}.
 Pattern read_pattern(const Node& node);
 
 /// Writes `prefix` and text[begin, end) (not empty) to the end of `out`.

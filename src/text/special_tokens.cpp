@@ -12,7 +12,7 @@ Json object_of(const std::filesystem::path& file) {
   return json;
 }
 
-/// A token given as a string or as {"content": …}.
+/// A token given as a string or as {"content": ...}.
 std::optional<std::string> content_of(const Node& node) {
   if (node.json().is_string()) return node.text();
   if (node.json().is_object()) return node["content"].text();

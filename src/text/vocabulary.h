@@ -55,7 +55,7 @@ class Vocabulary {
   std::vector<uint32_t> entry_of_id_;  // entry + 1, or 0
 };
 
-/// The object {"token": id, …}. Throws Error (Kind::input) that names the token.
+/// The object {"token": id, ...}. Throws Error (Kind::input) that names the token.
 Vocabulary read_vocabulary(const Node& node);
 
 }  // namespace guerdon::text
