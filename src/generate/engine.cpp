@@ -27,7 +27,7 @@ std::string where_of(const Prompt& prompt) {
 
 }  // namespace
 
-// One call of sample(). Completions start in order; slots 0 … active-1 are the running ones.
+// One call of sample(). Completions start in order; slots 0 ... active-1 are the running ones.
 class Engine::Run {
  public:
   Run(Engine& engine, std::span<const Prompt> prompts, int64_t samples,

@@ -17,7 +17,7 @@ namespace guerdon::model {
 enum class Layout {
   stacked,     ///< one below the other, along dimension 0 (a single one is stored as it is)
   transposed,  ///< stacked, then transposed: GPT-2's Conv1D [in, out]
-  per_head,    ///< [heads, 3, D, …]: GPT-NeoX's query_key_value
+  per_head,    ///< [heads, 3, D, ...]: GPT-NeoX's query_key_value
 };
 
 /// One tensor of a file.

@@ -60,7 +60,7 @@ class SettingList {
                   Allowed allowed = {}) {
     settings_.push_back({prefix_ + name, SettingValue(&value), help, std::move(allowed)});
   }
-  /// A nested struct with a describe() of its own: its settings are named "NAME.…".
+  /// A nested struct with a describe() of its own: its settings are named "NAME....".
   template <class Group>
   void group(const std::string& name, Group& group) {
     const std::string outer = prefix_;

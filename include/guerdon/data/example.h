@@ -44,7 +44,7 @@ class Fields {
 
 struct Message {
   std::string role, content;
-  Fields extra;  ///< tool_calls, name, tool_call_id, … as templates see them
+  Fields extra;  ///< tool_calls, name, tool_call_id, ... as templates see them
 };
 using Conversation = std::vector<Message>;
 
@@ -53,7 +53,7 @@ using Text = std::variant<std::string, Conversation>;
 
 struct Response {
   Text text;
-  Fields fields;  ///< label, score, ratings, steps, critique, …
+  Fields fields;  ///< label, score, ratings, steps, critique, ...
 };
 
 struct Example {
@@ -63,7 +63,7 @@ struct Example {
   Fields fields;                    ///< every other column
 };
 
-/// A message as chat templates see it: {"role", "content", extras…}.
+/// A message as chat templates see it: {"role", "content", extras...}.
 Json message_json(const Message& message);
 Json conversation_json(const Conversation& conversation);
 

@@ -40,7 +40,7 @@ enum class DatasetType {
   scored,
 };
 
-/// "language_modeling", "prompt_only", …
+/// "language_modeling", "prompt_only", ...
 std::string name_of(DatasetType type);
 
 struct FormatOptions {

@@ -78,10 +78,10 @@ struct EncoderConfig {
 };
 
 struct ModelConfig {
-  std::string family;  ///< model_type: "llama", "bert", …
+  std::string family;  ///< model_type: "llama", "bert", ...
   std::variant<DecoderConfig, EncoderConfig> body;
   std::vector<std::string> architectures;
-  std::string dtype;  ///< "float32", "bfloat16", …; "" when not said
+  std::string dtype;  ///< "float32", "bfloat16", ...; "" when not said
   double initializer_range = 0.02;
   int64_t labels = 2;  ///< of a classification head
   std::optional<int64_t> bos_id, pad_id;
@@ -95,13 +95,13 @@ struct ModelConfig {
   int64_t vocabulary_size() const;
 };
 
-/// The families that there are: "bert", "gemma2", …
+/// The families that there are: "bert", "gemma2", ...
 std::vector<std::string> model_families();
 
 /// Reads config.json of a folder, as Transformers 4 and 5 write it (rope_theta and rope_scaling, or
 /// rope_parameters; torch_dtype or dtype). Throws Error (Kind::input): "WHERE: key hidden_size:
 /// must be a whole number in [1, 65536], got 0"; "WHERE: key model_type: unknown architecture
-/// "mixtral" (have: bert, …)".
+/// "mixtral" (have: bert, ...)".
 ModelConfig read_model_config(const std::filesystem::path& folder);
 
 /// The same from an object, for instance from settings; `kind` is the kind of the errors.

@@ -35,7 +35,7 @@ struct Row {
 /// JSON lines: LF or CRLF, blank lines, and a UTF-8 byte order mark at the start are fine. A file
 /// named `.json` (or
 /// `.json.gz`) whose first character is `[` is a JSON array of rows. The first bytes decide whether
-/// a file is gzip, not its name. Throws Error (Kind::input), "FILE:LINE: …": malformed row, row
+/// a file is gzip, not its name. Throws Error (Kind::input), "FILE:LINE: ...": malformed row, row
 /// that is no object, UTF-16, an array under another name, a damaged gzip stream, no rows at all.
 class RowReader {
  public:

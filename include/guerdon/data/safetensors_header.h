@@ -17,7 +17,7 @@ namespace guerdon::data {
 
 struct TensorEntry {
   std::string name;            ///< any text; never a path
-  std::string dtype;           ///< "F32", "BF16", …
+  std::string dtype;           ///< "F32", "BF16", ...
   std::vector<int64_t> shape;  ///< each >= 0; [] is a scalar
   uint64_t begin, end;  ///< bytes of the file, counted from its start (not from the data's start)
 
@@ -38,7 +38,7 @@ int64_t dtype_bits(std::string_view dtype);
 /// Reads and checks a header against the whole file (usually mapped): header length at most 100 MB
 /// and inside the file, known dtypes, sizes without overflow, ranges that are sorted, disjoint,
 /// without holes and end with the file. Nothing is allocated by a number that was not checked.
-/// Throws Error (Kind::input): "WHERE: tensor "NAME": …".
+/// Throws Error (Kind::input): "WHERE: tensor "NAME": ...".
 SafetensorsHeader read_safetensors_header(std::string_view file, const std::string& where);
 
 /// What `safetensors_header` needs to know of a tensor that is to be written.

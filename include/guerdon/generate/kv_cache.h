@@ -34,7 +34,7 @@ class KvCache {
   const Tensor& keys(int64_t layer) const { return keys_[static_cast<size_t>(layer)]; }
   const Tensor& values(int64_t layer) const { return values_[static_cast<size_t>(layer)]; }
 
-  /// One token for each slot 0 … n-1: k and v [n, kv_heads, D] at positions [n] int64.
+  /// One token for each slot 0 ... n-1: k and v [n, kv_heads, D] at positions [n] int64.
   void write(int64_t layer, const Tensor& positions, const Tensor& k, const Tensor& v);
   /// A slot begins with a prompt.
   void start(int64_t slot, const PromptCache& prompt);
@@ -45,7 +45,7 @@ class KvCache {
   CacheShape shape_;
   int64_t capacity_ = 0;
   std::vector<Tensor> keys_, values_;
-  Tensor slot_ids_;  // 0 … slots-1
+  Tensor slot_ids_;  // 0 ... slots-1
 };
 
 }  // namespace guerdon::generate

@@ -44,7 +44,7 @@ struct SoftTokens {
 
 struct PackedBatch {
   Tensor tokens;     ///< [T] int64
-  Tensor positions;  ///< [T] int64: 0, 1, … along each sequence, shared prefix included
+  Tensor positions;  ///< [T] int64: 0, 1, ... along each sequence, shared prefix included
   std::vector<Segment> segments;
   Tensor last;  ///< [rows] int64: packed position of each sequence's last token
   Targets targets;
@@ -63,7 +63,7 @@ struct UpdatePlan {
 /// What one collect gives. The loop cuts it with take().
 struct Batch {
   PackedBatch sequences;
-  Columns columns;             ///< one value per row: margin, weight, advantage, reward, label, …
+  Columns columns;             ///< one value per row: margin, weight, advantage, reward, label, ...
   std::vector<int64_t> group;  ///< offsets [groups + 1] of the rows: pairs are (chosen, rejected);
                                ///< completions of one prompt
   UpdatePlan plan;

@@ -15,10 +15,10 @@ class Process;
 /// Talks to a program in JSON lines. It is started once and asked one rollout after the other; a
 /// line in, a line out:
 ///
-///     {"prompt": "…" or [messages], "completion": "…", "tokens": 12, "finish_reason": "stop",
-///     "id": "…", "sample": 0, "step": 7,
+///     {"prompt": "..." or [messages], "completion": "...", "tokens": 12, "finish_reason": "stop",
+///     "id": "...", "sample": 0, "step": 7,
 ///      "row": {every other column of the data}}
-///     {"score": 0.5, "note": "why"}   or the number alone; null is no opinion; {"error": "…"} is a
+///     {"score": 0.5, "note": "why"}   or the number alone; null is no opinion; {"error": "..."} is a
 ///     failure
 ///
 /// A program that does not answer within `timeout_s` is killed with everything that it started, and

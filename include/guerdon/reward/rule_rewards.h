@@ -29,7 +29,7 @@ class Length final : public Reward {
   Scores score(const RewardBatch& batch) override;
 };
 
-/// 1 when the response begins with one <think>…</think>, else 0 (TRL's think_format_reward).
+/// 1 when the response begins with one <think>...</think>, else 0 (TRL's think_format_reward).
 class ThinkFormat final : public Reward {
  public:
   Scores score(const RewardBatch& batch) override;

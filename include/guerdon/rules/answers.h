@@ -14,7 +14,7 @@ std::optional<std::string> boxed_answer(std::string_view response);
 /// a unit of currency or a final full stop around it. nullopt when it is anything else.
 std::optional<double> number_of(std::string_view text);
 
-/// The last number inside a text ("… so 3 + 4 = 7 apples." gives 7).
+/// The last number inside a text ("... so 3 + 4 = 7 apples." gives 7).
 std::optional<double> last_number(std::string_view text);
 
 /// Equal to 1e-9 relative.

@@ -46,7 +46,7 @@ class Tokenizer {
   ~Tokenizer();
 
   /// Ids of a text. Special tokens that stand in the text are recognised as such. With
-  /// `add_special_tokens` the post-processor adds its own (BOS, EOS, [CLS] …). Truncation that
+  /// `add_special_tokens` the post-processor adds its own (BOS, EOS, [CLS] ...). Truncation that
   /// tokenizer.json asks for is not applied: callers cut, and count. Throws Error (Kind::input)
   /// when the text is not UTF-8 (nothing is replaced in silence), is longer than 1 GiB, or drives a
   /// pattern of the file past its step limit.
