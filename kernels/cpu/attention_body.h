@@ -13,8 +13,8 @@ inline int64_t rounded_up(int64_t n) {
   return (n + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
 }
 
-/// Memory of whole 64-byte lines that only grows; growing forgets what it held. Not a std::vector: the
-/// linker keeps one copy of a template's functions, that of either instruction set, for both.
+/// Memory of whole 64-byte lines that only grows; growing forgets what it held. Not a std::vector:
+/// the linker keeps one copy of a template's functions, that of either instruction set, for both.
 template <class T>
 struct Scratch {
   ~Scratch() { std::free(data); }
