@@ -13,13 +13,32 @@ inline int64_t rounded_up(int64_t n) {
   return (n + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
 }
 
-/// 64-byte aligned scratch that only grows; one for each thread and use.
+/// Memory of whole 64-byte lines that only grows; growing forgets what it held. Not a std::vector:
+/// the linker keeps one copy of a template's functions, that of either instruction set, for both.
+template <class T>
+struct Scratch {
+  ~Scratch() { std::free(data); }
+  T* of(int64_t count) {
+    if (count <= size) return data;
+    constexpr int64_t kLine = 64 / sizeof(T);
+    const int64_t lines = (count + kLine - 1) / kLine;
+    std::free(data);
+    size = 0;
+    data = static_cast<T*>(std::aligned_alloc(64, static_cast<size_t>(lines) * 64));
+    if (!data) throw std::bad_alloc();
+    size = lines * kLine;
+    return data;
+  }
+
+  T* data = nullptr;
+  int64_t size = 0;
+};
+
+/// One for each thread and use.
 template <class T, int kUse>
 T* scratch(int64_t count) {
-  static thread_local std::vector<Vector<T>> memory;
-  const auto needed = static_cast<size_t>((count + kLanes<T> - 1) / kLanes<T>);
-  if (memory.size() < needed) memory.resize(needed);
-  return reinterpret_cast<T*>(memory.data());
+  static thread_local Scratch<T> memory;
+  return memory.of(count);
 }
 
 /// C [M, N] (+)= A [M, K] B [K, N], N a multiple of the lanes. Element (i, k) of A lies at a[i *

@@ -2,8 +2,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
-#include <vector>
+#include <new>
 
 #include "kernels.h"
 
