@@ -311,8 +311,8 @@ class Translator {
     return digits;
   }
 
-  /// Escapes that stand for one known character, alike inside and outside a class; \x{...} in PCRE2's
-  /// form, or "".
+  /// Escapes that stand for one known character, alike inside and outside a class; \x{...} in
+  /// PCRE2's form, or "".
   std::string character_escape(char c) {
     switch (c) {
       case 'n': return "\\n";

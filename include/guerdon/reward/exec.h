@@ -18,8 +18,8 @@ class Process;
 ///     {"prompt": "..." or [messages], "completion": "...", "tokens": 12, "finish_reason": "stop",
 ///     "id": "...", "sample": 0, "step": 7,
 ///      "row": {every other column of the data}}
-///     {"score": 0.5, "note": "why"}   or the number alone; null is no opinion; {"error": "..."} is a
-///     failure
+///     {"score": 0.5, "note": "why"}   or the number alone; null is no opinion; {"error": "..."} is
+///     a failure
 ///
 /// A program that does not answer within `timeout_s` is killed with everything that it started, and
 /// replaced: that rollout has timed out, the next ones are judged by the new one. One that ends, or
