@@ -4,18 +4,18 @@
 /// | type                | prompt  | responses                                  | columns (and
 /// other libraries' forms)        |
 /// |---------------------|---------|--------------------------------------------|---------------------------------------------|
-/// | language_modeling   | empty   | 1: the text, or the whole conversation     | text · messages ·
-/// conversations             | | prompt_only         | given   | none | prompt · question + gold ·
+/// | language_modeling   | empty   | 1: the text, or the whole conversation     | text ; messages ·
+/// conversations             | | prompt_only         | given   | none | prompt ; question + gold ·
 /// messages + ground_truth | | prompt_completion   | given   | 1 | prompt, completion ·
-/// instruction, output · query, response · question, answer | | preference          | given   | 2:
-/// chosen, rejected                        | [prompt,] chosen, rejected · prompt, chosen_response,
-/// rejected_response · conversations, chosen, rejected · HH-RLHF transcripts · labelled pairs | |
+/// instruction, output ; query, response ; question, answer | | preference          | given   | 2:
+/// chosen, rejected                        | [prompt,] chosen, rejected ; prompt, chosen_response,
+/// rejected_response ; conversations, chosen, rejected ; HH-RLHF transcripts ; labelled pairs | |
 /// unpaired_preference | given   | 1, with the field "label" (true or false)  | prompt, completion,
-/// label · messages, label | | stepwise            | given   | 1, with the fields "steps" and
+/// label ; messages, label | | stepwise            | given   | 1, with the fields "steps" and
 /// "labels"    | prompt, completions, labels                 | | scored              | empty   | 1,
 /// with the field "label" (numbers)        | text, label                                 |
 ///
-/// Already tokenised rows (input_ids [, labels] · [prompt_ids,] chosen_ids, rejected_ids · tokens,
+/// Already tokenised rows (input_ids [, labels] ; [prompt_ids,] chosen_ids, rejected_ids ; tokens,
 /// prompt_length) have empty texts, and the ids in the fields of their responses ("ids", "labels",
 /// "prompt_length").
 #pragma once
