@@ -4,9 +4,9 @@
 /// | type                | prompt  | responses                                  | columns (and
 /// other libraries' forms)        |
 /// |---------------------|---------|--------------------------------------------|---------------------------------------------|
-/// | language_modeling   | empty   | 1: the text, or the whole conversation     | text ; messages ·
-/// conversations             | | prompt_only         | given   | none | prompt ; question + gold ·
-/// messages + ground_truth | | prompt_completion   | given   | 1 | prompt, completion ·
+/// | language_modeling   | empty   | 1: the text, or the whole conversation     | text ; messages ;
+/// conversations             | | prompt_only         | given   | none | prompt ; question + gold ;
+/// messages + ground_truth | | prompt_completion   | given   | 1 | prompt, completion ;
 /// instruction, output ; query, response ; question, answer | | preference          | given   | 2:
 /// chosen, rejected                        | [prompt,] chosen, rejected ; prompt, chosen_response,
 /// rejected_response ; conversations, chosen, rejected ; HH-RLHF transcripts ; labelled pairs | |
