@@ -1,5 +1,6 @@
 #include "guerdon/train/trainer.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "guerdon/base/error.h"
@@ -73,12 +74,23 @@ std::string settings_template(const std::string& name) {
   const std::unique_ptr<Trainer> trainer = method(name).make();
   const SettingList list = trainer->settings();
   std::string out = "// guerdon train " + name + ": " + method(name).help + ".\n{\n";
-  // Groups are written where their first setting stands.
+  // Groups are written where their first setting stands, with all that belongs to them.
+  const auto group_of = [](const Setting& setting) {
+    const size_t dot = setting.path.rfind('.');
+    return dot == std::string::npos ? std::string() : setting.path.substr(0, dot);
+  };
+  std::vector<Setting> ordered;
+  for (const Setting& setting : list.all()) {
+    const auto same = std::find_if(ordered.rbegin(), ordered.rend(), [&](const Setting& s) {
+      return !group_of(setting).empty() && group_of(s) == group_of(setting);
+    });
+    ordered.insert(same == ordered.rend() ? ordered.end() : same.base(), setting);
+  }
   std::string open;
   bool first_in_group = true, first = true;
-  for (const Setting& setting : list.all()) {
+  for (const Setting& setting : ordered) {
     const size_t dot = setting.path.rfind('.');
-    const std::string group = dot == std::string::npos ? "" : setting.path.substr(0, dot);
+    const std::string group = group_of(setting);
     if (group != open) {
       if (!open.empty()) out += "\n  }";
       if (!group.empty()) {
