@@ -88,6 +88,9 @@ void AdamW::step(double learning_rate) {
     at::_fused_adamw_(lists.weights, lists.gradients, lists.first, lists.second, {}, lists.steps,
                       learning_rate * scale, options_.adam_beta1, options_.adam_beta2, decay,
                       options_.adam_epsilon, /*amsgrad=*/false, /*maximize=*/false);
+    // The operator does not count as a change of the weights; who keeps a copy of them (a model
+    // that computes in bfloat16) goes by that count.
+    for (const Tensor& weights : lists.weights) weights.unsafeGetTensorImpl()->bump_version();
   }
 }
 

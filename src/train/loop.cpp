@@ -78,7 +78,7 @@ class Loop {
       if (saved_step_ != step_) save();
       result.status = step_ < total_ && !stop_early_ ? RunStatus::interrupted : RunStatus::finished;
       if (result.status == RunStatus::finished) result.model = link_final_model();
-    } catch (const Error& e) {
+    } catch (const std::exception& e) {
       write_manifest(RunStatus::failed, e.what());
       throw;
     }

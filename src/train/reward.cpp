@@ -98,7 +98,15 @@ class RewardModelling final : public Algorithm {
   // Reward heads that were saved as noise are a known pain: the saved model must give the scores of
   // the one in memory.
   void check_saved(const std::filesystem::path& folder) override {
-    if (!lora_) model::verify_saved(folder, *model_, probe_);
+    if (lora_) return;
+    // Both in float32, so that the bits can be compared.
+    model::Backbone& body = model_->body();
+    const model::ModelOptions options = body.options();
+    model::ModelOptions exact = options;
+    exact.compute = at::kFloat;
+    body.set_options(exact);
+    model::verify_saved(folder, *model_, probe_);
+    body.set_options(options);
   }
 
  private:

@@ -6,10 +6,12 @@
 #include "guerdon/base/error.h"
 #include "guerdon/base/file.h"
 #include "guerdon/base/log.h"
+#include "guerdon/report/run_report.h"
 #include "guerdon/train/dpo.h"
 #include "guerdon/train/grpo.h"
 #include "guerdon/train/reward.h"
 #include "guerdon/train/sft.h"
+#include "train/trl_names.h"
 
 namespace guerdon::train {
 namespace {
@@ -19,6 +21,35 @@ template <class Settings,
 std::unique_ptr<Trainer> make() {
   return std::make_unique<TrainerOf<Settings>>(build);
 }
+
+void refuse_trl_names(const SettingList& list, const Json& settings, const std::string& where) {
+  if (!settings.is_object()) return;  // apply_settings says so
+  for (const auto& [key, value] : settings.items()) {
+    const std::string advice = trl_advice(key);
+    if (!advice.empty() && !list.find(key)) {
+      fail_settings(where, "key " + key + ": is a setting of TRL that guerdon does not have",
+                    advice);
+    }
+  }
+}
+
+/// report.html, however the run ends.
+class ReportAtEnd {
+ public:
+  explicit ReportAtEnd(const RunFolder& run) : run_(run) {}
+  ~ReportAtEnd() {
+    try {
+      write_file(run_.path() / "report.html", report::run_report(run_.path()));
+    } catch (const std::exception& e) {
+      log::warning(std::string("no report: ") + e.what());
+    }
+  }
+  ReportAtEnd(const ReportAtEnd&) = delete;
+  ReportAtEnd& operator=(const ReportAtEnd&) = delete;
+
+ private:
+  const RunFolder& run_;
+};
 
 }  // namespace
 
@@ -48,6 +79,7 @@ const Method& method(const std::string& name) {
 TrainResult run_training(const Json& settings, const TrainRequest& request) {
   const std::unique_ptr<Trainer> trainer = method(request.method).make();
   const SettingList list = trainer->settings();
+  refuse_trl_names(list, settings, request.where);
   apply_settings(list, settings, request.where);
   TrainSettings& common = trainer->common();
   if (!request.output.empty()) common.output_dir = request.output.string();
@@ -62,6 +94,7 @@ TrainResult run_training(const Json& settings, const TrainRequest& request) {
   const Json resolved = settings_json(list);
   run.write_config(resolved);
   const std::unique_ptr<Algorithm> algorithm = trainer->build(request.where, run);
+  const ReportAtEnd report(run);
   return train(*algorithm, common, run,
                {.command = "train " + request.method,
                 .settings_sha256 = sha256(resolved.dump()),

@@ -65,6 +65,15 @@ TEST(AdamW, DecaysMatricesAloneUnlessAGroupSaysOtherwise) {
   expect_near(asked.detach(), at::full({2}, 0.95), 1e-6);
 }
 
+TEST(AdamW, TellsThoseWhoKeepACopyThatTheWeightsChanged) {
+  const Tensor p = parameter(at::ones({2, 2}));
+  AdamW optimizer({{"p", p, {}}}, {});
+  const auto before = p._version();
+  p.mutable_grad() = at::ones({2, 2});
+  optimizer.step(0.1);
+  EXPECT_NE(p._version(), before);
+}
+
 TEST(AdamW, ScalesTheLearningRateOfAGroup) {
   const Tensor whole = parameter(at::ones({3})), half = parameter(at::ones({3}));
   AdamW optimizer({{"whole", whole, {}}, {"half", half, {.learning_rate_scale = 0.5}}}, {});

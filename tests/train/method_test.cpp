@@ -92,6 +92,44 @@ TEST(Methods, EvaluateAndResumeBitForBit) {
   }
 }
 
+TEST(Methods, CheckpointingActivationsChangesNothing) {
+  const test::TemporaryFolder folder;
+  for (const char* method : {"sft", "reward", "dpo"}) {
+    Json s = settings(method);
+    run(method, s, folder.path() / method / "kept");
+    s["gradient_checkpointing"] = true;
+    run(method, s, folder.path() / method / "again");
+    const double kept = metrics(folder.path() / method / "kept").back()["loss"];
+    EXPECT_NEAR(metrics(folder.path() / method / "again").back()["loss"].get<double>(), kept, 1e-6);
+  }
+}
+
+TEST(Methods, Bfloat16ComputesNearFloat32AndKeepsFloat32Weights) {
+  const test::TemporaryFolder folder;
+  for (const char* method : {"sft", "reward"}) {
+    Json s = settings(method);
+    run(method, s, folder.path() / method / "float32");
+    s["bf16"] = true;
+    const TrainResult result = run(method, s, folder.path() / method / "bfloat16");
+    const double exact = metrics(folder.path() / method / "float32").back()["loss"];
+    // bfloat16 has 8 bits: 0.4 % a rounding.
+    EXPECT_NEAR(metrics(folder.path() / method / "bfloat16").back()["loss"].get<double>(), exact,
+                0.03 * exact);
+    const model::TensorFile file(result.model / "model.safetensors");
+    for (const data::TensorEntry& entry : file.entries()) EXPECT_EQ(entry.dtype, "F32");
+  }
+}
+
+TEST(Methods, LeaveAReportHoweverTheyEnd) {
+  const test::TemporaryFolder folder;
+  run("sft", settings("sft"), folder.path() / "well");
+  EXPECT_TRUE(fs::exists(folder.path() / "well" / "report.html"));
+  Json s = settings("sft");
+  s["learning_rate"] = 1e-30;  // nothing moves
+  test::refusal(Kind::stopped, [&] { run("sft", s, folder.path() / "badly"); });
+  EXPECT_TRUE(fs::exists(folder.path() / "badly" / "report.html"));
+}
+
 TEST(Methods, TrainAnAdapterAlone) {
   const test::TemporaryFolder folder;
   for (const char* method : {"sft", "reward", "dpo"}) {
@@ -138,6 +176,9 @@ TEST(Methods, RefuseWhatCannotServe) {
   s["sync_ref_model"] = true;
   s["precompute_ref_log_probs"] = true;
   refused("dpo", s, Kind::settings, "cannot be precomputed");
+  s = settings("sft");
+  s["padding_free"] = true;
+  refused("sft", s, Kind::settings, "key padding_free: is a setting of TRL");
   s = settings("sft");
   s.erase("model_name_or_path");
   refused("sft", s, Kind::settings, "key model_name_or_path: is missing");
