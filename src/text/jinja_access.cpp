@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "text/jinja_methods.h"
+#include "text/jinja_operations.h"
 #include "text/jinja_print.h"
 #include "text/jinja_unicode.h"
 
@@ -154,9 +155,9 @@ Value slice(Heap& heap, const Value& object, const Value& start, const Value& st
 
   if (object.is(Type::range)) {
     const Range& range = object.object<Range>();
-    const int64_t inner = count > 1 ? range.step * stride : range.step;
-    const int64_t begin = count == 0 ? range.start : range.at(first);
-    return heap.make<Range>(Type::range, begin, count == 0 ? begin : begin + count * inner, inner);
+    const Value inner =
+        arithmetic(heap, Operator::multiply, Value::integer(range.step), Value::integer(stride));
+    return heap.make<Range>(Type::range, range.at(first), range.at(last), inner.as_integer());
   }
   if (object.is_sequence()) {
     heap.check_items(static_cast<uint64_t>(count));

@@ -6,6 +6,13 @@
 
 namespace guerdon::text::jinja {
 
+int64_t integer_of(const char* function, const Value& value) {
+  if (!value.is_integral()) {
+    fault(function, "(): '", type_name(value), "' object cannot be interpreted as an integer");
+  }
+  return value.as_integer();
+}
+
 Parameters::Parameters(const char* function, const Arguments& arguments,
                        std::initializer_list<const char*> names, size_t required)
     : function_(function) {
@@ -36,17 +43,13 @@ const Value& Parameters::operator[](size_t i) const {
 }
 
 int64_t Parameters::integer(size_t i, int64_t otherwise) const {
-  const Value& value = (*this)[i];
-  if (value.is(Type::none)) return otherwise;
-  if (!value.is_integral()) {
-    fault(function_, "(): '", type_name(value), "' object cannot be interpreted as an integer");
-  }
-  return value.as_integer();
+  if (!has(i)) return otherwise;
+  return integer_of(function_, (*this)[i]);
 }
 
 std::string_view Parameters::text(size_t i, std::string_view otherwise) const {
+  if (!has(i)) return otherwise;
   const Value& value = (*this)[i];
-  if (value.is(Type::none)) return otherwise;
   if (!value.is(Type::text))
     fault(function_, "(): argument ", i + 1, " must be str, not ", type_name(value));
   return value.as_text();

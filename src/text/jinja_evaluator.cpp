@@ -17,7 +17,7 @@ class MacroValue final : public Host {
   MacroValue(Heap* heap, Evaluator& evaluator, const Function& function, ActivationPtr closure)
       : Host(heap, 128), evaluator_(evaluator), function_(function), closure_(std::move(closure)) {}
   std::string type_name() const override { return "jinja2.runtime.Macro"; }
-  std::string describe(Heap&) const override {
+  std::string describe(Heap&) override {
     return function_.name.empty() ? "<Macro anonymous>" : "<Macro " + quote(function_.name) + ">";
   }
   std::optional<Value> attribute(Heap& heap, std::string_view name) override {

@@ -180,18 +180,16 @@ ExpressionPtr Parser::primary(NamespaceTargets targets) {
   if (is_symbol("[")) return list_display();
   if (is_symbol("{")) return dict_display();
   if (!skip_symbol("(")) fail_unexpected("an expression");
-  ExpressionPtr inner = tuple_of([&] { return expression(); }, [&] { return at_tuple_end({}); },
-                                 /*may_be_empty=*/true);
+  ExpressionPtr inner = tuple_of([&] { return expression(); }, /*may_be_empty=*/true);
   expect_symbol(")");
   return inner;
 }
 
-ExpressionPtr Parser::tuple_of(const std::function<ExpressionPtr()>& element,
-                               const std::function<bool()>& ends, bool may_be_empty) {
+ExpressionPtr Parser::tuple_of(const std::function<ExpressionPtr()>& element, bool may_be_empty) {
   const Position position = here().position;
   ListDisplay tuple{true, {}};
   bool comma = false;
-  while (!ends()) {
+  while (!at_tuple_end()) {
     tuple.items.push_back(element());
     if (!is_symbol(",")) break;
     comma = true;
@@ -202,14 +200,13 @@ ExpressionPtr Parser::tuple_of(const std::function<ExpressionPtr()>& element,
   return make(position, std::move(tuple));
 }
 
-bool Parser::at_tuple_end(std::string_view ender) const {
-  return is(Token::Kind::variable_end) || is(Token::Kind::block_end) || is_symbol(")") ||
-         (!ender.empty() && is_name(ender));
+bool Parser::at_tuple_end() const {
+  return is(Token::Kind::variable_end) || is(Token::Kind::block_end) || is_symbol(")");
 }
 
-ExpressionPtr Parser::tuple(Inline inline_if, std::string_view ender) {
+ExpressionPtr Parser::tuple(Inline inline_if) {
   return tuple_of([&] { return inline_if == Inline::yes ? expression() : or_expression(); },
-                  [&] { return at_tuple_end(ender); }, /*may_be_empty=*/false);
+                  /*may_be_empty=*/false);
 }
 
 ExpressionPtr Parser::list_display() {
@@ -274,10 +271,9 @@ ExpressionPtr Parser::subscript(ExpressionPtr operand) {
     expect_symbol("]");
     return make(position, std::move(slice));
   }
-  if (index == nullptr) fail_unexpected("an index");
-  if (is_symbol(",")) {
+  if (index == nullptr || is_symbol(",")) {  // a[] and a[b, c] look up tuples
     ListDisplay tuple{true, {}};
-    tuple.items.push_back(std::move(index));
+    if (index != nullptr) tuple.items.push_back(std::move(index));
     while (skip_symbol(",")) tuple.items.push_back(expression());
     index = make(position, std::move(tuple));
   }

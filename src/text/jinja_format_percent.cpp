@@ -41,9 +41,11 @@ class PercentArguments {
   }
   void finish() const {
     const bool all_used = arguments_.is(Type::tuple) ? at_ == arguments_.items().size() : at_ == 1;
-    const bool needs_none = by_name_ || arguments_.is(Type::dict) || arguments_.is(Type::list) ||
-                            arguments_.is(Type::range) || arguments_.is(Type::view);
-    if (!all_used && !needs_none) fault("not all arguments converted during string formatting");
+    // What Python can index, texts apart, may stand for named arguments.
+    const bool indexable = arguments_.is(Type::dict) || arguments_.is(Type::list) ||
+                           arguments_.is(Type::range) || arguments_.is(Type::undefined);
+    if (!all_used && !by_name_ && !indexable)
+      fault("not all arguments converted during string formatting");
   }
 
  private:

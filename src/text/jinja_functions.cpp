@@ -9,13 +9,16 @@
 #include "text/jinja_access.h"
 #include "text/jinja_arguments.h"
 #include "text/jinja_methods.h"
+#include "text/jinja_nesting.h"
 #include "text/jinja_print.h"
 
 namespace guerdon::text::jinja {
 
 // ---- namespace
 
-std::string Namespace::describe(Heap& heap) const {
+std::string Namespace::describe(Heap& heap) {
+  if (printing_) return "<Namespace {...}>";
+  const Restored<bool> printing(printing_, true);
   std::string out = "<Namespace {";
   for (const std::string& name : order_) {
     if (out.back() != '{') out += ", ";
@@ -61,6 +64,9 @@ std::shared_ptr<Dict> to_dict(Heap& heap, const Arguments& arguments, const char
   if (arguments.positional.size() > 1) {
     fault(function, " expected at most 1 argument, got ", arguments.positional.size());
   }
+  if (!arguments.positional.empty() && arguments.positional[0].is(Type::undefined)) {
+    fault(arguments.positional[0].undefined_reason());
+  }
   const std::shared_ptr<Dict> dict = heap.dict();
   if (!arguments.positional.empty() && arguments.positional[0].is(Type::dict)) {
     for (const auto& [key, value] : arguments.positional[0].dict().entries())
@@ -87,7 +93,7 @@ class NativeFunction final : public Host {
   NativeFunction(Heap* heap, std::string_view name, Body body)
       : Host(heap, 128), name_(name), body_(std::move(body)) {}
   std::string type_name() const override { return "function"; }
-  std::string describe(Heap&) const override { return "<function " + name_ + ">"; }
+  std::string describe(Heap&) override { return "<function " + name_ + ">"; }
   std::optional<Value> attribute(Heap& heap, std::string_view name) override {
     if (name_ != "dict" || name != "fromkeys") return std::nullopt;
     return attribute_only(heap, Heap::value_of(heap.dict()), "fromkeys");

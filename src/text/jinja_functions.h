@@ -15,7 +15,7 @@ class Namespace final : public Host, public Ring {
   ~Namespace() override { leave(take_values()); }
 
   std::string type_name() const override { return "jinja2.utils.Namespace"; }
-  std::string describe(Heap& heap) const override;
+  std::string describe(Heap& heap) override;
   std::optional<Value> attribute(Heap& heap, std::string_view name) override;
   bool callable() const override { return false; }
   /// Throws Fault when the name begins with an underscore.
@@ -25,6 +25,7 @@ class Namespace final : public Host, public Ring {
  private:
   std::map<std::string, Value, std::less<>> values_;
   std::vector<std::string> order_;
+  bool printing_ = false;  ///< this one holds itself when it is printed meanwhile
 };
 
 /// The function of that name, or nullopt. `now` ("2024-07-26T12:00:00") replaces the present time

@@ -162,11 +162,13 @@ Value urlize(Heap& heap, const Value& input, const Arguments& arguments) {
   const Parameters given("urlize", arguments,
                          {"trim_url_limit", "nofollow", "target", "rel", "extra_schemes"});
   std::set<std::string> relations = {"noopener"};
-  for (const std::string_view part : split_space(heap, given.text(3))) relations.emplace(part);
+  for (const std::string_view part : split_space(heap, given.optional_text(3, "")))
+    relations.emplace(part);
   if (given.flag(heap, 1, false)) relations.insert("nofollow");
   std::string relation;
   for (const std::string& each : relations) relation += (relation.empty() ? "" : " ") + each;
-  LinkStyle style{given.integer(0, -1), " rel=\"" + escape_html(heap, relation) + "\"", {}};
+  LinkStyle style{
+      given.optional_integer(0, -1), " rel=\"" + escape_html(heap, relation) + "\"", {}};
   if (!given[2].is(Type::none))
     style.attributes += " target=\"" + escape_html(heap, given.text(2)) + "\"";
   if (!given[4].is(Type::none)) {

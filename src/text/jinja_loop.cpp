@@ -63,7 +63,9 @@ int64_t LoopValue::length(Heap& heap) {
   return length_ = static_cast<int64_t>(drained_.size()) + index_ + 1 + (ahead_ ? 1 : 0);
 }
 
-std::string LoopValue::describe(Heap&) const { return str("<LoopContext ", index_ + 1, ">"); }
+std::string LoopValue::describe(Heap& heap) {
+  return str("<LoopContext ", index_ + 1, "/", length(heap), ">");
+}
 
 std::optional<Value> LoopValue::attribute(Heap& heap, std::string_view name) {
   if (name == "index") return Value::integer(index_ + 1);

@@ -19,7 +19,7 @@ class LoopValue final : public Host {
   bool remember(Heap& heap, const Value& values);
 
   std::string type_name() const override { return "jinja2.runtime.LoopContext"; }
-  std::string describe(Heap& heap) const override;
+  std::string describe(Heap& heap) override;
   std::optional<Value> attribute(Heap& heap, std::string_view name) override;
   Value call(Heap& heap, Arguments& arguments) override;
 

@@ -19,7 +19,7 @@ class BoundMethod final : public Host {
         name_(name),
         function_(function) {}
   std::string type_name() const override { return "builtin_function_or_method"; }
-  std::string describe(Heap&) const override {
+  std::string describe(Heap&) override {
     return str("<built-in method ", name_, " of ", jinja::type_name(self_), " object>");
   }
   Value call(Heap& heap, Arguments& arguments) override {

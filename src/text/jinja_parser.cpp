@@ -170,9 +170,9 @@ std::unique_ptr<Statement> Parser::if_statement() {
 std::unique_ptr<Statement> Parser::for_statement() {
   const Position position = advance().position;
   For result;
-  result.target = target(NamespaceTargets::no, "in");
+  result.target = target(NamespaceTargets::no);
   expect_name("in");
-  result.iterable = tuple(Inline::no, "recursive");
+  result.iterable = tuple(Inline::no);
   if (skip_name("if")) result.test = expression();
   result.recursive = skip_name("recursive");
   result.body = block({"else", "endfor"});
@@ -282,10 +282,9 @@ std::unique_ptr<Statement> Parser::filter_statement() {
 
 // ---- targets
 
-Target Parser::target(NamespaceTargets targets, std::string_view ender) {
+Target Parser::target(NamespaceTargets targets) {
   const ExpressionPtr expression =
-      tuple_of([&] { return primary(targets); },
-               [&] { return at_tuple_end(ender) || is_symbol("="); }, /*may_be_empty=*/false);
+      tuple_of([&] { return primary(targets); }, /*may_be_empty=*/false);
   return as_target(*expression, targets);
 }
 

@@ -74,14 +74,12 @@ class Parser {
   ExpressionPtr list_display();
   ExpressionPtr dict_display();
   CallArguments call_arguments();
-  /// Expressions with commas between them: a tuple, or the one that there is. `element` reads one;
-  /// `ends` tells where the tuple may stop after a comma.
-  ExpressionPtr tuple_of(const std::function<ExpressionPtr()>& element,
-                         const std::function<bool()>& ends, bool may_be_empty);
+  /// Elements with commas between them: a tuple, or the one that there is.
+  ExpressionPtr tuple_of(const std::function<ExpressionPtr()>& element, bool may_be_empty);
   enum class Inline { yes, no };
-  /// `inline_if`: whether "a if b else c" may stand here; `ender` is a name that may end the tuple.
-  ExpressionPtr tuple(Inline inline_if = Inline::yes, std::string_view ender = {});
-  bool at_tuple_end(std::string_view ender) const;
+  /// `inline_if`: whether "a if b else c" may stand here.
+  ExpressionPtr tuple(Inline inline_if = Inline::yes);
+  bool at_tuple_end() const;
 
   // ---- statements
   Body statements(std::initializer_list<std::string_view> ends);
@@ -97,7 +95,7 @@ class Parser {
   std::unique_ptr<Statement> with_statement();
   void print_statement(Body& body);
   void signature(Function& function);
-  Target target(NamespaceTargets targets, std::string_view ender = {});
+  Target target(NamespaceTargets targets);
   Target name_target();
   Target as_target(const Expression& expression, NamespaceTargets targets) const;
 

@@ -105,7 +105,7 @@ Value sort(Heap& heap, const Value& input, const Arguments& arguments) {
     keys.emplace_back(heap, given[2], given.flag(heap, 1, false));
   }
   std::vector<Keyed> values = keyed(to_vector(heap, input), [&](const Value& value) {
-    if (keys.size() == 1) return keys[0](value);
+    // Lists even for one key: two that are equal are never asked which is less.
     std::vector<Value> parts;
     for (const Key& key : keys) parts.push_back(key(value));
     return heap.list(std::move(parts));
@@ -336,16 +336,15 @@ Value random(Heap&, const Value&, const Arguments&) {
 
 Value batch(Heap& heap, const Value& input, const Arguments& arguments) {
   const Parameters given("batch", arguments, {"linecount", "fill_with"}, 1);
-  const int64_t count = given.integer(0, 0);
   return generator(
       heap, input.depth() + 1,
-      [&heap, input, count, fill = given[1], walk = std::optional<Iteration>(),
+      [&heap, input, count = given[0], fill = given[1], walk = std::optional<Iteration>(),
        held = std::optional<Value>()](Value& out) mutable {
         std::vector<Value> row;
         if (!walk) walk.emplace(heap, input);
         if (held) row.push_back(*std::exchange(held, std::nullopt));
         for (Value value; walk->next(value);) {
-          if (static_cast<int64_t>(row.size()) == count) {
+          if (equal(heap, Value::integer(static_cast<int64_t>(row.size())), count)) {
             held = value;
             break;
           }
@@ -353,9 +352,11 @@ Value batch(Heap& heap, const Value& input, const Arguments& arguments) {
           row.push_back(value);
         }
         if (row.empty() && !held) return false;
-        if (!held && !fill.is(Type::none) && static_cast<int64_t>(row.size()) < count) {
-          heap.check_items(static_cast<uint64_t>(count));
-          row.resize(static_cast<size_t>(count), fill);
+        const auto size = static_cast<int64_t>(row.size());
+        if (!held && !fill.is(Type::none) && less(heap, Value::integer(size), count)) {
+          const int64_t wanted = integer_of("batch", count);
+          heap.check_items(static_cast<uint64_t>(wanted));
+          row.resize(static_cast<size_t>(wanted), fill);
         }
         out = heap.list(std::move(row));
         return true;
@@ -364,12 +365,13 @@ Value batch(Heap& heap, const Value& input, const Arguments& arguments) {
 
 Value slices(Heap& heap, const Value& input, const Arguments& arguments) {
   const Parameters given("slice", arguments, {"slices", "fill_with"}, 1);
-  const int64_t count = given.integer(0, 0);
   return generator(heap, input.depth() + 1,
-                   [&heap, input, count, fill = given[1], values = std::vector<Value>(),
-                    begun = false, at = int64_t{0}, offset = int64_t{0}](Value& out) mutable {
+                   [&heap, input, slices = given[0], fill = given[1], values = std::vector<Value>(),
+                    begun = false, count = int64_t{0}, at = int64_t{0},
+                    offset = int64_t{0}](Value& out) mutable {
                      if (!begun) {
                        values = to_vector(heap, input);
+                       count = integer_of("slice", slices);
                        if (count == 0) fault("integer division or modulo by zero");
                        begun = true;
                      }

@@ -38,7 +38,7 @@ Value trim(Heap& heap, const Value& input, const Arguments& arguments) {
 Value replace(Heap& heap, const Value& input, const Arguments& arguments) {
   const Parameters given("replace", arguments, {"old", "new", "count"}, 2);
   return heap.text(replace_text(heap, printed(heap, input), printed(heap, given[0]),
-                                printed(heap, given[1]), given.integer(2, -1)));
+                                printed(heap, given[1]), given.optional_integer(2, -1)));
 }
 
 /// Each word (behind a blank, hyphen or opening bracket) begins with a capital.
@@ -114,7 +114,7 @@ Value indent(Heap& heap, const Value& input, const Arguments& arguments) {
 
 Value truncate(Heap& heap, const Value& input, const Arguments& arguments) {
   const Parameters given("truncate", arguments, {"length", "killwords", "end", "leeway"});
-  const int64_t length = given.integer(0, 255), leeway = given.integer(3, 5);
+  const int64_t length = given.integer(0, 255), leeway = given.optional_integer(3, 5);
   const std::string_view end = given.text(2, "...");
   const int64_t end_length = length_of(end);
   if (length < end_length) fault("expected length >= ", end_length, ", got ", length);
@@ -150,7 +150,7 @@ Value wordwrap(Heap& heap, const Value& input, const Arguments& arguments) {
   style.width = given.integer(0, 79);
   style.break_long_words = given.flag(heap, 1, true);
   style.break_on_hyphens = given.flag(heap, 3, true);
-  const std::string_view separator = given.text(2, "\n");
+  const std::string_view separator = given.optional_text(2, "\n");
   std::string out;
   bool first = true;
   for (const std::string_view paragraph : split_lines(heap, input.as_text(), false)) {

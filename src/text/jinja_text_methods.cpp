@@ -119,7 +119,8 @@ std::optional<Window> window(const Value& self, const Parameters& given, size_t 
   const std::string_view text = self.as_text();
   if (!given.has(first) && !given.has(first + 1)) return Window{text, 0};
   const int64_t length = length_of(text);
-  int64_t start = given.integer(first, 0), stop = given.integer(first + 1, length);
+  int64_t start = given.optional_integer(first, 0);
+  int64_t stop = given.optional_integer(first + 1, length);
   if (start < 0) start = std::max<int64_t>(start + length, 0);
   if (stop < 0) stop = std::max<int64_t>(stop + length, 0);
   stop = std::min(stop, length);
@@ -155,14 +156,15 @@ Value index(Heap& heap, const Value& self, const Arguments& arguments) {
 Value count(Heap& heap, const Value& self, const Arguments& arguments) {
   const Parameters given("count", arguments, {"", "", ""}, 1);
   heap.step_bytes(self.as_text().size());
+  const std::string_view needle = given.text(0);
   const std::optional<Window> inside = window(self, given, 1);
   if (!inside) return Value::integer(0);
-  const std::string_view needle = given.text(0);
   if (needle.empty()) return Value::integer(length_of(inside->text) + 1);
   int64_t found = 0;
   for (size_t at = 0; (at = find_text(inside->text, needle, at)) != std::string_view::npos;
-       at += needle.size())
+       at += needle.size()) {
     ++found;
+  }
   return Value::integer(found);
 }
 

@@ -62,7 +62,7 @@ Range::Range(Heap* heap, int64_t first, int64_t end, int64_t stride)
   length = static_cast<int64_t>(count);
 }
 
-std::string Host::describe(Heap&) const { return "<" + type_name() + ">"; }
+std::string Host::describe(Heap&) { return "<" + type_name() + ">"; }
 std::optional<Value> Host::attribute(Heap&, std::string_view) { return std::nullopt; }
 Value Host::call(Heap&, Arguments&) { fault("'", type_name(), "' object is not callable"); }
 

@@ -204,7 +204,7 @@ class Host : public Object, public std::enable_shared_from_this<Host> {
   using Object::Object;
   Value self() { return Value(Type::host, shared_from_this()); }
   virtual std::string type_name() const = 0;
-  virtual std::string describe(Heap& heap) const;  ///< as Python prints it
+  virtual std::string describe(Heap& heap);  ///< as Python prints it
   virtual std::optional<Value> attribute(Heap& heap, std::string_view name);
   virtual bool callable() const { return true; }
   virtual Value call(Heap& heap, Arguments& arguments);
@@ -215,7 +215,7 @@ class LargeInteger final : public Host {
  public:
   LargeInteger(Heap* heap, uint64_t number) : Host(heap, 64), value(number) {}
   std::string type_name() const override { return "int"; }
-  std::string describe(Heap&) const override { return std::to_string(value); }
+  std::string describe(Heap&) override { return std::to_string(value); }
   bool callable() const override { return false; }
   const uint64_t value;
 };

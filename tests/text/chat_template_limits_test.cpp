@@ -105,8 +105,13 @@ TEST(TemplateLimits, ValuesThatHoldThemselvesEnd) {
       "nested deeper than 400");
   // A ring, and a chain a hundred thousand long: both freed without recursion.
   EXPECT_EQ(outcome("{% set ns = namespace() %}{% set ns.self = [ns] %}{% set ns.m = ns %}"), "");
-  expect_refused("{% set ns = namespace() %}{% set ns.self = [ns] %}{{ ns }}",
-                 "nested deeper than 400");
+  const ChatTemplate ring =
+      ChatTemplate::parse("{% set ns = namespace() %}{% set ns.self = [ns] %}{{ ns }}", "t");
+  EXPECT_EQ(ring.render(Json::object()).text, "<Namespace {'self': [<Namespace {...}>]}>");
+  expect_refused(
+      "{% set head = namespace(next=none) %}{% for i in range(1000) %}"
+      "{% set head.next = namespace(next=head.next) %}{% endfor %}{{ head }}",
+      "nested deeper than 400");
   EXPECT_EQ(outcome("{% set head = namespace(next=none) %}{% for i in range(100000) %}"
                     "{% set head.next = namespace(next=head.next) %}{% endfor %}"),
             "");
