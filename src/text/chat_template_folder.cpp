@@ -50,7 +50,7 @@ Place from_json_file(const fs::path& file, const std::string& which) {
   for (const Json& each : *entry) {
     const bool sound = each.is_object() && each.contains("name") && each["name"].is_string() &&
                        each.contains("template");
-    if (!sound) fail_input(place, "each entry must be an object with \"name\" and \"template\"");
+    if (!sound) fail_input(place, R"(each entry must be an object with "name" and "template")");
     offer(each["name"].get<std::string>(), each["template"]);
   }
   return result;

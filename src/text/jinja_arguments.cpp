@@ -22,15 +22,17 @@ Parameters::Parameters(const char* function, const Arguments& arguments,
           arguments.positional.size(), " given)");
   }
   for (size_t i = 0; i < arguments.positional.size(); ++i) values_[i] = &arguments.positional[i];
-  for (const auto& [name, value] : arguments.named) {
-    const auto found =
-        std::find_if(names.begin(), names.end(), [&](const char* other) { return name == other; });
-    if (name.empty() || found == names.end()) {
-      fault(function, "() got an unexpected keyword argument ", quote(name));
+  for (const auto& named : arguments.named) {
+    const auto* const found = std::find_if(names.begin(), names.end(),
+                                           [&](const char* other) { return named.first == other; });
+    if (named.first.empty() || found == names.end()) {
+      fault(function, "() got an unexpected keyword argument ", quote(named.first));
     }
     const auto i = static_cast<size_t>(found - names.begin());
-    if (values_[i] != nullptr) fault(function, "() got multiple values for argument ", quote(name));
-    values_[i] = &value;
+    if (values_[i] != nullptr) {
+      fault(function, "() got multiple values for argument ", quote(named.first));
+    }
+    values_[i] = &named.second;
   }
   for (size_t i = 0; i < required; ++i) {
     if (values_[i] == nullptr) fault(function, "() takes at least ", required, " argument(s)");
@@ -38,7 +40,7 @@ Parameters::Parameters(const char* function, const Arguments& arguments,
 }
 
 const Value& Parameters::operator[](size_t i) const {
-  static const Value none;
+  static const Value none{};
   return values_[i] == nullptr ? none : *values_[i];
 }
 

@@ -1,4 +1,5 @@
 #include <charconv>
+#include <cmath>
 
 #include "text/jinja_parser.h"
 
@@ -169,10 +170,12 @@ ExpressionPtr Parser::primary(NamespaceTargets targets) {
     case Token::Kind::real: {
       const std::string& digits = advance().value;
       double value = 0;
-      const auto [end, error] =
-          std::from_chars(digits.data(), digits.data() + digits.size(), value);
-      if (error != std::errc{})
-        fail(position, "the number " + digits + " is outside the range of double");
+      // Past the range of double from_chars leaves the value alone: it is infinite, or 0.
+      if (std::from_chars(digits.data(), digits.data() + digits.size(), value).ec != std::errc{}) {
+        value = digits.find("e-") == std::string::npos && digits.find("E-") == std::string::npos
+                    ? HUGE_VAL
+                    : 0;
+      }
       return make(position, Literal{Value::real(value)});
     }
     default: break;
@@ -271,6 +274,7 @@ ExpressionPtr Parser::subscript(ExpressionPtr operand) {
     expect_symbol("]");
     return make(position, std::move(slice));
   }
+  if (index == nullptr && !is_symbol("]")) fail_unexpected("an index");
   if (index == nullptr || is_symbol(",")) {  // a[] and a[b, c] look up tuples
     ListDisplay tuple{true, {}};
     if (index != nullptr) tuple.items.push_back(std::move(index));

@@ -152,18 +152,32 @@ std::string format_integer(Heap& heap, const Specification& spec, int64_t value)
                 grouped(digits, spec.grouping, base == 10 ? 3 : 4), '>');
 }
 
+/// Without a type: as "g", but with a digit behind the point, for which the exponent form comes one
+/// power of ten earlier.
+std::string format_plain(double magnitude, int64_t precision) {
+  std::string general = format_real(magnitude, 'g', precision);
+  if (!std::isfinite(magnitude) || general.find('e') != std::string::npos) return general;
+  const int64_t digits = std::max<int64_t>(precision, 1);
+  const std::string scientific = format_real(magnitude, 'e', digits - 1);
+  const size_t e = scientific.find('e');
+  if (std::stoi(scientific.substr(e + 1)) < digits - 1) {
+    return general.find('.') == std::string::npos ? general + ".0" : general;
+  }
+  std::string mantissa = scientific.substr(0, e);
+  if (mantissa.find('.') != std::string::npos) {
+    mantissa.erase(mantissa.find_last_not_of('0') + 1);
+    if (mantissa.ends_with('.')) mantissa.pop_back();
+  }
+  return mantissa + scientific.substr(e);
+}
+
 std::string format_number(Heap& heap, const Specification& spec, double value) {
   const bool negative = std::signbit(value) && !std::isnan(value);
   const double magnitude = std::fabs(value);
   std::string body;
   switch (spec.type) {
     case 0:
-      if (spec.precision < 0) {
-        body = real_text(magnitude);
-      } else {
-        body = format_real(magnitude, 'g', spec.precision);
-        if (std::isfinite(value) && body.find_first_of(".e") == std::string::npos) body += ".0";
-      }
+      body = spec.precision < 0 ? real_text(magnitude) : format_plain(magnitude, spec.precision);
       break;
     case 'n': body = format_real(magnitude, 'g', spec.precision); break;
     case '%': body = format_real(magnitude * 100, 'f', spec.precision) + "%"; break;

@@ -152,6 +152,11 @@ Value format_percent(Heap& heap, const Value& format, const Value& arguments) {
       if (at >= text.size()) fault("incomplete format");
       return text[at];
     };
+    if (here() == '%') {
+      out += '%';
+      ++at;
+      continue;
+    }
     Directive directive;
     const Value* value = nullptr;
     if (here() == '(') {
@@ -186,17 +191,12 @@ Value format_percent(Heap& heap, const Value& format, const Value& arguments) {
     while (here() == 'l' || here() == 'h' || here() == 'L') ++at;
     directive.type = here();
     ++at;
-    if (directive.type == '%') {
-      out += '%';
-    } else {
-      const Value& given = value != nullptr ? *value : values.next();
-      std::string piece = format_directive(heap, directive, given);
-      const bool text_like =
-          directive.type == 's' || directive.type == 'r' || directive.type == 'a';
-      if (format.is_safe_text() && text_like && !given.is_safe_text())
-        piece = escape_html(heap, piece);
-      out += piece;
-    }
+    const Value& given = value != nullptr ? *value : values.next();
+    std::string piece = format_directive(heap, directive, given);
+    const bool text_like = directive.type == 's' || directive.type == 'r' || directive.type == 'a';
+    if (format.is_safe_text() && text_like && !given.is_safe_text())
+      piece = escape_html(heap, piece);
+    out += piece;
     heap.check_bytes(out.size());
   }
   values.finish();

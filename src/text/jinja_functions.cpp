@@ -3,6 +3,7 @@
 #include <locale.h>
 #include <sys/time.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
 
@@ -67,7 +68,7 @@ std::shared_ptr<Dict> to_dict(Heap& heap, const Arguments& arguments, const char
   if (!arguments.positional.empty() && arguments.positional[0].is(Type::undefined)) {
     fault(arguments.positional[0].undefined_reason());
   }
-  const std::shared_ptr<Dict> dict = heap.dict();
+  std::shared_ptr<Dict> dict = heap.dict();
   if (!arguments.positional.empty() && arguments.positional[0].is(Type::dict)) {
     for (const auto& [key, value] : arguments.positional[0].dict().entries())
       dict->set(heap, key, value);
@@ -120,7 +121,7 @@ Value range(Heap& heap, const Arguments& arguments) {
 
 Value make_namespace(Heap& heap, const Arguments& arguments) {
   const std::shared_ptr<Dict> attributes = to_dict(heap, arguments, "namespace");
-  const Value result = heap.make<Namespace>(Type::host);
+  Value result = heap.make<Namespace>(Type::host);
   for (const auto& [key, value] : attributes->entries()) {
     if (!key.is(Type::text)) fault("namespace(): the names must be str, not ", type_name(key));
     result.object<Namespace>().set(heap, key.as_text(), value);
@@ -153,7 +154,7 @@ class Cycler final : public Host {
   static Value next(Heap&, const Value& self, const Arguments& arguments) {
     Parameters("next", arguments, {});
     auto& cycler = self.object<Cycler>();
-    const Value current = cycler.items_.items()[cycler.at_];
+    Value current = cycler.items_.items()[cycler.at_];
     cycler.at_ = (cycler.at_ + 1) % cycler.items_.items().size();
     return current;
   }
@@ -235,6 +236,7 @@ std::string strftime(Heap& heap, const std::string& format, const Moment& moment
       plain += next;
     }
   }
+  plain.resize(std::min(plain.find('\0'), plain.size()));  // where C's strftime ends
   constexpr size_t kLongest = 4096;
   if (plain.size() > kLongest)
     fault("the format of strftime_now is longer than ", kLongest, " bytes");

@@ -148,8 +148,8 @@ std::string linked(std::string_view word, const LinkStyle& style) {
   }
   if (middle.starts_with("mailto:") && is_mail_address(middle.substr(7)))
     return anchor(link, link.substr(7), "");
-  if (!middle.starts_with("www.") && middle.find(':') == std::string_view::npos &&
-      is_mail_address(middle)) {
+  if (!middle.starts_with("www.") && !middle.starts_with('@') &&
+      middle.find(':') == std::string_view::npos && is_mail_address(middle)) {
     return anchor("mailto:" + link, link, "");
   }
   for (const std::string& scheme : style.schemes) {

@@ -27,35 +27,50 @@ Value safe(Heap& heap, const Value& input, const Arguments& arguments) {
   return heap.text(printed(heap, input), true);
 }
 
-/// Entities as characters: the few that have names in XML, the space, and numbers.
+/// What HTML reads a numeric entity as: "" for characters that it does not allow.
+std::string character_reference(uint64_t point) {
+  const bool control = (point >= 1 && point <= 8) || point == 0xB ||
+                       (point >= 0xE && point <= 0x1F) || (point >= 0x7F && point <= 0x9F);
+  const bool no_character = (point >= 0xFDD0 && point <= 0xFDEF) || (point & 0xFFFE) == 0xFFFE;
+  const bool outside = point == 0 || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF);
+  std::string out;
+  if (outside) point = 0xFFFD;
+  if (outside || (!control && !no_character)) utf8_append(out, static_cast<char32_t>(point));
+  return out;
+}
+
+/// Entities as characters: the few that have names in XML, the space, and numbers. As in HTML most
+/// of them may lack the ";".
 std::string unescape_html(std::string_view text) {
   static constexpr std::pair<std::string_view, std::string_view> kNamed[] = {
-      {"&amp;", "&"},   {"&lt;", "<"},   {"&gt;", ">"},
-      {"&quot;", "\""}, {"&apos;", "'"}, {"&nbsp;", "\u00a0"}};
+      {"amp", "&"}, {"lt", "<"}, {"gt", ">"}, {"quot", "\""}, {"apos;", "'"}, {"nbsp", "\u00a0"}};
   std::string out;
-  for (size_t at = 0; at < text.size();) {
-    const std::string_view rest = text.substr(at);
-    const auto named = std::find_if(std::begin(kNamed), std::end(kNamed),
-                                    [&](const auto& n) { return rest.starts_with(n.first); });
+  while (!text.empty()) {
+    const size_t plain = std::min(text.find('&'), text.size());
+    out += text.substr(0, plain);
+    text.remove_prefix(plain);
+    if (text.empty()) break;
+    text.remove_prefix(1);
+    const auto* const named =
+        std::find_if(std::begin(kNamed), std::end(kNamed),
+                     [&](const auto& n) { return text.starts_with(n.first); });
     if (named != std::end(kNamed)) {
       out += named->second;
-      at += named->first.size();
-      continue;
-    }
-    if (rest.starts_with("&#")) {
-      const bool hexadecimal = rest.size() > 2 && (rest[2] | 0x20) == 'x';
-      const char* begin = rest.data() + 2 + hexadecimal;
-      uint32_t point = 0;
-      const auto [end, error] =
-          std::from_chars(begin, rest.data() + rest.size(), point, hexadecimal ? 16 : 10);
-      if (error == std::errc{} && end != rest.data() + rest.size() && *end == ';' && point > 0 &&
-          point <= 0x10FFFF && (point < 0xD800 || point > 0xDFFF)) {
-        utf8_append(out, point);
-        at += static_cast<size_t>(end - rest.data()) + 1;
+      text.remove_prefix(named->first.size());
+    } else {
+      const bool hexadecimal = text.size() > 1 && (text[1] | 0x20) == 'x';
+      const size_t digits = std::min<size_t>(1 + hexadecimal, text.size());
+      uint64_t point = 0;
+      const auto [end, error] = std::from_chars(text.data() + digits, text.data() + text.size(),
+                                                point, hexadecimal ? 16 : 10);
+      if (!text.starts_with('#') || error == std::errc::invalid_argument) {
+        out += '&';
         continue;
       }
+      out += character_reference(error == std::errc{} ? point : UINT64_MAX);
+      text.remove_prefix(static_cast<size_t>(end - text.data()));
     }
-    out += text[at++];
+    if (text.starts_with(';')) text.remove_prefix(1);
   }
   return out;
 }
@@ -66,7 +81,7 @@ Value striptags(Heap& heap, const Value& input, const Arguments& arguments) {
   heap.step_bytes(4 * text.size());
   std::string bare;
   size_t at = 0;
-  for (size_t open; (open = text.find('<', at)) != std::string::npos;) {
+  for (size_t open = 0; (open = text.find('<', at)) != std::string::npos;) {
     const bool comment = text.compare(open, 4, "<!--") == 0;
     const size_t close = comment ? text.find("-->", open + 4) : text.find('>', open);
     if (close == std::string::npos) break;

@@ -185,7 +185,7 @@ class Resolver {
   }
 
   /// A variable that is stored on some paths only begins as the caller's.
-  void store(Frame& frame, const std::string& name) {
+  void store(Frame& frame, const std::string& name) const {
     if (frame.known.contains(name)) return;
     if (const std::optional<Slot> outer = find(frame.parent, name, frame.function_depth)) {
       frame.define(name, Load::Kind::outer, *outer);

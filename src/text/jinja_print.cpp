@@ -64,7 +64,7 @@ std::string real_text(double number) {
   if (std::isnan(number)) return "nan";
   if (std::isinf(number)) return number < 0 ? "-inf" : "inf";
   char digits[40];
-  const auto end =
+  auto* const end =
       std::to_chars(digits, digits + sizeof digits, number, std::chars_format::scientific).ptr;
   std::string mantissa(digits, end);
   const size_t e = mantissa.find('e');
@@ -74,7 +74,7 @@ std::string real_text(double number) {
     return mantissa;
   }
   char plain[400];
-  const auto plain_end =
+  auto* const plain_end =
       std::to_chars(plain, plain + sizeof plain, number, std::chars_format::fixed).ptr;
   std::string out(plain, plain_end);
   return out.find('.') == std::string::npos ? out + ".0" : out;

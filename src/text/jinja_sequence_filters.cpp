@@ -95,7 +95,7 @@ Value sort(Heap& heap, const Value& input, const Arguments& arguments) {
   std::vector<Key> keys;  // "a,b" sorts by a, then by b
   if (given[2].is(Type::text)) {
     std::string_view rest = given[2].as_text();
-    for (size_t comma; (comma = rest.find(',')) != std::string_view::npos;
+    for (size_t comma = 0; (comma = rest.find(',')) != std::string_view::npos;
          rest.remove_prefix(comma + 1)) {
       keys.emplace_back(heap, heap.text(std::string(rest.substr(0, comma))),
                         given.flag(heap, 1, false));
@@ -107,6 +107,7 @@ Value sort(Heap& heap, const Value& input, const Arguments& arguments) {
   std::vector<Keyed> values = keyed(to_vector(heap, input), [&](const Value& value) {
     // Lists even for one key: two that are equal are never asked which is less.
     std::vector<Value> parts;
+    parts.reserve(keys.size());
     for (const Key& key : keys) parts.push_back(key(value));
     return heap.list(std::move(parts));
   });
@@ -117,7 +118,7 @@ Value sort(Heap& heap, const Value& input, const Arguments& arguments) {
 Value dictsort(Heap& heap, const Value& input, const Arguments& arguments) {
   const Parameters given("dictsort", arguments, {"case_sensitive", "by", "reverse"});
   const std::string_view by = given.text(1, "key");
-  if (by != "key" && by != "value") fault("You can only sort by either \"key\" or \"value\"");
+  if (by != "key" && by != "value") fault(R"(You can only sort by either "key" or "value")");
   if (input.is(Type::undefined)) fault(input.undefined_reason());
   if (!input.is(Type::dict))
     fault("dictsort(): '", type_name(input), "' object has no attribute 'items'");
@@ -209,6 +210,20 @@ std::string name_argument(const Value& name, const char* what) {
   fault("the name of a ", what, " must be str, not ", type_name(name));
 }
 
+FilterFunction named_filter(const Value& value) {
+  const std::string name = name_argument(value, "filter");
+  const FilterFunction filter = find_filter(name);
+  if (filter == nullptr) fault("No filter named ", quote(name), ".");
+  return filter;
+}
+
+TestFunction named_test(const Value& value) {
+  const std::string name = name_argument(value, "test");
+  const TestFunction test = find_test(name);
+  if (test == nullptr) fault("No test named ", quote(name), ".");
+  return test;
+}
+
 using Transform = std::function<Value(const Value&)>;
 
 Transform map_transform(Heap& heap, const Arguments& arguments) {
@@ -218,12 +233,9 @@ Transform map_transform(Heap& heap, const Arguments& arguments) {
     return [&heap, path = attribute_path(heap, given[0]), otherwise = given[1]](
                const Value& value) { return follow(heap, value, path, otherwise); };
   }
-  const std::string name = name_argument(arguments.positional[0], "filter");
-  const FilterFunction filter = find_filter(name);
-  if (filter == nullptr) fault("No filter named ", quote(name), ".");
   Arguments rest{{arguments.positional.begin() + 1, arguments.positional.end()}, arguments.named};
-  return [&heap, filter, rest = std::move(rest)](const Value& value) {
-    return filter(heap, value, rest);
+  return [&heap, name = arguments.positional[0], rest = std::move(rest)](const Value& value) {
+    return named_filter(name)(heap, value, rest);
   };
 }
 
@@ -273,18 +285,16 @@ Value select(Heap& heap, const Value& input, const Arguments& arguments) {
         const std::vector<Value> path =
             by_attribute ? attribute_path(inner, given.positional[0]) : std::vector<Value>();
         constexpr size_t test_at = by_attribute ? 1 : 0;
-        TestFunction test = nullptr;
+        std::optional<Value> test;
         Arguments rest{{}, given.named};
         if (given.positional.size() > test_at) {
-          const std::string name = name_argument(given.positional[test_at], "test");
-          test = find_test(name);
-          if (test == nullptr) fault("No test named ", quote(name), ".");
+          test = given.positional[test_at];
           rest.positional.assign(given.positional.begin() + test_at + 1, given.positional.end());
         }
         return [&inner, path, test, rest](Value& value) {
           const Value looked_at = follow(inner, value, path);
           const bool passes =
-              test == nullptr ? truth(inner, looked_at) : test(inner, looked_at, rest);
+              test ? named_test(*test)(inner, looked_at, rest) : truth(inner, looked_at);
           return passes == (keep == Keep::passing);
         };
       });
@@ -318,7 +328,7 @@ Value reverse(Heap& heap, const Value& input, const Arguments& arguments) {
   if (!is_iterable(input)) fault("argument must be iterable");
   std::vector<Value> values = to_vector(heap, input);
   std::reverse(values.begin(), values.end());
-  const Value reversed = heap.list(std::move(values));
+  Value reversed = heap.list(std::move(values));
   if (input.is(Type::iterator)) return reversed;
   return generator(
       heap, reversed.depth(),

@@ -138,7 +138,7 @@ Value Value::real(double value) {
 }
 
 Value Value::constant(std::string text) {
-  return Value(Type::text, std::make_shared<Text>(nullptr, std::move(text), false));
+  return {Type::text, std::make_shared<Text>(nullptr, std::move(text), false)};
 }
 
 const std::string& Value::as_text() const { return object<Text>().bytes; }
@@ -204,16 +204,16 @@ void Heap::check_items(uint64_t count, uint64_t work) {
 Value Heap::text(std::string text, bool safe) {
   check_bytes(text.size());
   step_bytes(text.size());
-  return Value(Type::text, std::make_shared<Text>(this, std::move(text), safe));
+  return {Type::text, std::make_shared<Text>(this, std::move(text), safe)};
 }
 
 Value Heap::undefined(std::string reason) {
-  return Value(Type::undefined, std::make_shared<Undefined>(this, std::move(reason)));
+  return {Type::undefined, std::make_shared<Undefined>(this, std::move(reason))};
 }
 
 Value Heap::sequence(Type type, std::vector<Value> items, bool grouped) {
   check_items(items.size());
-  return Value(type, std::make_shared<Sequence>(this, std::move(items), grouped));
+  return {type, std::make_shared<Sequence>(this, std::move(items), grouped)};
 }
 
 Value Heap::group(Value key, Value values) {

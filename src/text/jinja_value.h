@@ -85,7 +85,7 @@ class Value {
   Value() = default;  ///< none
   Value(Type type, std::shared_ptr<Object> object) : type_(type), object_(std::move(object)) {}
 
-  static Value missing() { return Value(Type::missing, nullptr); }
+  static Value missing() { return {Type::missing, nullptr}; }
   static Value boolean(bool value);
   static Value integer(int64_t value);
   static Value real(double value);
@@ -202,7 +202,7 @@ class Iterator : public Object {
 class Host : public Object, public std::enable_shared_from_this<Host> {
  public:
   using Object::Object;
-  Value self() { return Value(Type::host, shared_from_this()); }
+  Value self() { return {Type::host, shared_from_this()}; }
   virtual std::string type_name() const = 0;
   virtual std::string describe(Heap& heap);  ///< as Python prints it
   virtual std::optional<Value> attribute(Heap& heap, std::string_view name);
@@ -267,12 +267,12 @@ class Heap {
   Value tuple(std::vector<Value> items) { return sequence(Type::tuple, std::move(items), false); }
   Value group(Value key, Value values);
   std::shared_ptr<Dict> dict();
-  static Value value_of(const std::shared_ptr<Dict>& dict) { return Value(Type::dict, dict); }
+  static Value value_of(const std::shared_ptr<Dict>& dict) { return {Type::dict, dict}; }
   /// Any other object; the heap is its constructor's first argument.
   template <class Thing, class... Pieces>
   Value make(Type type, Pieces&&... pieces) {
     step();
-    return Value(type, std::make_shared<Thing>(this, std::forward<Pieces>(pieces)...));
+    return {type, std::make_shared<Thing>(this, std::forward<Pieces>(pieces)...)};
   }
 
   const TemplateLimits& limits() const { return limits_; }

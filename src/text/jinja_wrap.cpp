@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "guerdon/base/utf8.h"
+#include "text/jinja_methods.h"
 #include "text/jinja_operations.h"
 #include "text/jinja_print.h"
 #include "text/jinja_unicode.h"
@@ -94,11 +95,11 @@ std::vector<std::string> wrap(Heap& heap, std::string_view paragraph, const Wrap
     if (!pieces.empty() && pieces.back().size() > width) {
       if (style.break_long_words) {
         std::u32string& piece = pieces.back();
-        size_t cut = std::max<size_t>(width - length, 1);
-        if (style.break_on_hyphens && piece.size() > cut) {
+        size_t cut = width - length;  // 0: an empty piece, which keeps a blank before it
+        if (style.break_on_hyphens && cut > 0 && piece.size() > cut) {
           const size_t hyphen = piece.rfind('-', cut - 1);
-          if (hyphen != std::u32string::npos && hyphen > 0 && piece.find_first_not_of('-') < hyphen)
-            cut = hyphen + 1;
+          const bool inside = hyphen != std::u32string::npos && hyphen > 0;
+          if (inside && piece.find_first_not_of('-') < hyphen) cut = hyphen + 1;
         }
         heap.step_bytes(4 * piece.size());
         line.push_back(piece.substr(0, cut));
@@ -221,31 +222,31 @@ class PrettyPrinter {
     const bool outermost = indent == 0;
     if (outermost) ++indent, ++allowance;
     std::vector<std::string> pieces;
-    std::vector<std::string_view> lines;
-    for (size_t begin = 0; begin < text.size();) {
-      const size_t end = std::min(text.find('\n', begin), text.size() - 1) + 1;
-      lines.push_back(std::string_view(text).substr(begin, end - begin));
-      begin = end;
-    }
+    const std::vector<std::string_view> lines = split_lines(heap_, text, /*keep_ends=*/true);
     for (size_t i = 0; i < lines.size(); ++i) {
       const bool last = i + 1 == lines.size();
       const auto room = [&](size_t behind) {
         return indent + behind < kPageWidth ? kPageWidth - indent - behind : 1;
       };
       const size_t width = room(last ? allowance : 0);
-      if (quote(lines[i]).size() <= width) {
+      if (static_cast<size_t>(length_of(quote(lines[i]))) <= width) {
         pieces.push_back(quote(lines[i]));
         continue;
       }
       std::string held;  // words that fit together
       for (std::string_view rest = lines[i]; !rest.empty();) {
-        size_t end = std::min(rest.find_first_of(" \t\n\r\f\v"), rest.size());
-        end = std::min(rest.find_first_not_of(" \t\n\r\f\v", end), rest.size());
+        // A word and the white space behind it.
+        size_t end = 0;
+        for (const bool space : {false, true}) {
+          while (end < rest.size() && is_space(first_character(rest.substr(end))) == space) {
+            end += character_bytes(rest.substr(end));
+          }
+        }
         const std::string_view word = rest.substr(0, end);
         rest.remove_prefix(end);
         const size_t most = room(rest.empty() && last ? allowance : 0);
-        if (!held.empty() && quote(held + std::string(word)).size() > most)
-          pieces.push_back(quote(std::exchange(held, "")));
+        const auto length = static_cast<size_t>(length_of(quote(held + std::string(word))));
+        if (!held.empty() && length > most) pieces.push_back(quote(std::exchange(held, "")));
         held += word;
         heap_.step_bytes(held.size());
       }

@@ -16,7 +16,7 @@ struct WrapStyle {
 };
 
 /// The lines of one paragraph.
-std::vector<std::string> wrap(Heap& heap, std::string_view text, const WrapStyle& style);
+std::vector<std::string> wrap(Heap& heap, std::string_view paragraph, const WrapStyle& style);
 
 /// pprint.pformat(value): keys sorted, and an item a line where the whole does not fit into 80
 /// characters.
