@@ -29,6 +29,7 @@
 #include "guerdon/data/source.h"
 #include "guerdon/data/truncation.h"
 #include "guerdon/eval/benchmark.h"
+#include "guerdon/eval/judge.h"
 #include "guerdon/generate/engine.h"
 #include "guerdon/generate/kv_cache.h"
 #include "guerdon/generate/rollout.h"

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/model.h"
 #include "cli/output.h"
 #include "guerdon/base/error.h"
 #include "guerdon/data/hf_config.h"
@@ -124,6 +125,7 @@ void merge(const MergeArguments& arguments) {
 void add_model(CLI::App& program) {
   CLI::App* command = add_command(program, "model", "guerdon model info --model models/m");
   command->require_subcommand(1);
+  add_model_new(command);
 
   auto asked = std::make_shared<InfoArguments>();
   CLI::App* one = add_subcommand(command, "info", "Say what a model folder holds",

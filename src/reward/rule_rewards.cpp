@@ -3,11 +3,23 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "guerdon/base/error.h"
 #include "guerdon/data/make.h"
 #include "guerdon/rules/answers.h"
 #include "guerdon/rules/format.h"
 
 namespace guerdon {
+namespace {
+
+/// The tokens of a response. A text whose tokens nobody counted is no text of no tokens.
+const std::vector<int64_t>& tokens_of(const Rollout& rollout) {
+  if (rollout.tokens.empty() && !rollout.text.empty()) {
+    throw Error(Kind::settings, "", "needs the response's tokens (guerdon score --tokenizer DIR)");
+  }
+  return rollout.tokens;
+}
+
+}  // namespace
 
 Scores Brevity::score(const RewardBatch& batch) {
   return score_each(batch, [&](const Rollout& rollout) -> std::optional<float> {
@@ -20,7 +32,7 @@ Scores Brevity::score(const RewardBatch& batch) {
 
 Scores Length::score(const RewardBatch& batch) {
   return score_each(batch, [](const Rollout& rollout) {
-    return std::optional(static_cast<float>(rollout.tokens.size()));
+    return std::optional(static_cast<float>(tokens_of(rollout).size()));
   });
 }
 
@@ -51,14 +63,14 @@ Scores Accuracy::score(const RewardBatch& batch) {
 Scores RepetitionPenalty::score(const RewardBatch& batch) {
   return score_each(batch, [&](const Rollout& rollout) {
     return std::optional(static_cast<float>(
-        options_.max_penalty * rules::repeated_share(rollout.tokens, options_.ngram_size)));
+        options_.max_penalty * rules::repeated_share(tokens_of(rollout), options_.ngram_size)));
   });
 }
 
 Scores SoftOverlong::score(const RewardBatch& batch) {
   return score_each(batch, [&](const Rollout& rollout) {
     return std::optional(static_cast<float>(
-        rules::soft_overlong(static_cast<int64_t>(rollout.tokens.size()),
+        rules::soft_overlong(static_cast<int64_t>(tokens_of(rollout).size()),
                              options_.max_completion_len, options_.soft_punish_cache)));
   });
 }

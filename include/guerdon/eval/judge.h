@@ -1,0 +1,41 @@
+/// Any reward on rows of data: what `guerdon score` and `guerdon eval` do.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "guerdon/data/source.h"
+#include "guerdon/eval/benchmark.h"
+#include "guerdon/reward/reward.h"
+#include "guerdon/text/tokenizer.h"
+
+namespace guerdon::eval {
+
+/// Response `response` of a row as a rollout: of a conversation, the last message is the text, and
+/// what stands before it joins the prompt. With a tokenizer its tokens are filled in, for rewards
+/// that count them. Throws Error (Kind::input) at the row when the last message is not the
+/// assistant's, or when the row is of token ids.
+Rollout as_rollout(const Example& example, size_t response,
+                   const text::Tokenizer* tokenizer = nullptr);
+
+struct ResponseScore {
+  double total = 0;  ///< NaN unless the verdict is `scored`
+  Verdict verdict = Verdict::scored;
+  std::vector<std::pair<std::string, double>> components;
+  std::string note;
+};
+
+/// The scores of all responses of a row, in their order. A row is judged by itself, so its bits
+/// depend on nothing else.
+std::vector<ResponseScore> score_row(Reward& reward, const Example& example,
+                                     const text::Tokenizer* tokenizer = nullptr);
+
+/// A preference row with its scores, for `benchmark`. `columns` become subsets; lengths count
+/// characters. Throws Error (Kind::input) at the row when the reward has no opinion about a side.
+ScoredPair score_pair(Reward& reward, const Example& example,
+                      const std::vector<std::string>& columns,
+                      const text::Tokenizer* tokenizer = nullptr);
+
+}  // namespace guerdon::eval

@@ -1,0 +1,40 @@
+#include "cli/judging.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "guerdon/base/error.h"
+#include "guerdon/base/settings.h"
+
+namespace guerdon::cli {
+
+namespace fs = std::filesystem;
+
+NamedReward open_reward(const std::string& text, const std::string& flag) {
+  Json node;
+  std::string where = "flag " + flag, path = "reward";
+  if (fs::is_directory(text)) {
+    node = {{"use", "model"}, {"path", text}};
+  } else if (text.starts_with("{")) {
+    node = parse_json(text, where);
+  } else if (fs::is_regular_file(text)) {
+    node = read_settings(text);
+    where = text;
+    if (node.contains("reward")) node = Json(node["reward"]);
+  } else if (text.find_first_of("/.") != std::string::npos) {
+    fail_input(text,
+               "no such file or folder (" + flag +
+                   " takes a model folder, a file of settings, JSON, or the name of a reward)");
+  } else {
+    node = {{"use", text}};
+  }
+  NamedReward out;
+  for (const char* key : {"name", "use"}) {
+    if (out.name.empty() && node.is_object() && node.contains(key) && node[key].is_string())
+      out.name = node[key].get<std::string>();
+  }
+  out.reward = make_reward(node, where, path);
+  return out;
+}
+
+}  // namespace guerdon::cli

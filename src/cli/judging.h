@@ -1,0 +1,20 @@
+/// What `score` and `eval` have in common: the reward that a flag names.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "guerdon/reward/registry.h"
+
+namespace guerdon::cli {
+
+/// A reward from what a user writes: a model folder or run folder, a file of settings (the node
+/// itself, or an object with a "reward", like the settings of `train grpo`), the node as JSON, or a
+/// name ("truth"). `flag` stands in errors.
+struct NamedReward {
+  std::string name;  ///< what to call its score when it has no components
+  std::unique_ptr<Reward> reward;
+};
+NamedReward open_reward(const std::string& text, const std::string& flag);
+
+}  // namespace guerdon::cli

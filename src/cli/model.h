@@ -1,0 +1,10 @@
+/// The commands inside `guerdon model` that have files of their own.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace guerdon::cli {
+
+void add_model_new(CLI::App* model);
+
+}  // namespace guerdon::cli
