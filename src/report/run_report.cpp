@@ -119,9 +119,7 @@ const std::vector<PlotSpec>& machine_plots() {
         {"time/collect", "collect"},
         {"time/update", "update"},
         {"time/generate", "generate"}}},
-      {"Memory",
-       "Greatest resident size so far, bytes.",
-       {{"peak_memory", "peak"}, {"memory/peak", "peak"}, {"peak_rss", "peak"}}},
+      {"Memory", "Greatest resident size so far, MB.", {{"peak_memory_mb", "peak"}}},
   };
   return specs;
 }
@@ -299,15 +297,9 @@ std::vector<Tile> run_tiles(const RunRecord& run) {
     out.push_back({"Tokens per second", short_number(math::quantile(speed->values, 0.5)),
                    "median of the steps"});
   }
-  for (const char* name : {"peak_memory", "memory/peak", "peak_rss"}) {
-    if (const Curve* memory = run.find(name); memory && !memory->values.empty()) {
-      out.push_back(
-          {"Memory",
-           short_number(*std::max_element(memory->values.begin(), memory->values.end()) / 1048576) +
-               " MiB",
-           "peak"});
-      break;
-    }
+  if (const Curve* memory = run.find("peak_memory_mb"); memory && !memory->values.empty()) {
+    const double peak = *std::max_element(memory->values.begin(), memory->values.end());
+    out.push_back({"Memory", short_number(std::round(peak)) + " MB", "peak"});
   }
   return out;
 }

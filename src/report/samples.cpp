@@ -69,6 +69,42 @@ std::vector<Sample> read(const std::vector<Json>& rows) {
   return out;
 }
 
+/// A prompt's answers early and late.
+struct BeforeAfter {
+  const Sample* before = nullptr;
+  const Sample* after = nullptr;
+};
+
+/// In the order of the file, none chosen by hand. Answers that a trainer gave for this purpose bear
+/// "when"; in other files the first and the last step are compared.
+std::vector<BeforeAfter> pairs_of(const std::vector<Sample>& samples, double first, double last) {
+  const auto when = [](const Sample& s) { return text_of(*s.row, "when"); };
+  const bool marked = std::any_of(samples.begin(), samples.end(),
+                                  [&](const Sample& s) { return !when(s).empty(); });
+  const auto is_before = [&](const Sample& s) {
+    return marked ? when(s) == "before" : s.step == first;
+  };
+  const auto is_after = [&](const Sample& s) {
+    return marked ? when(s) == "after" : s.step == last && last > first;
+  };
+  std::vector<std::string> order;
+  std::map<std::string, BeforeAfter> by_prompt;
+  for (const Sample& s : samples) {
+    BeforeAfter& pair = by_prompt[s.prompt];
+    if (is_before(s) && !pair.before) {
+      pair.before = &s;
+      order.push_back(s.prompt);
+    } else if (is_after(s) && !pair.after) {
+      pair.after = &s;
+    }
+  }
+  std::vector<BeforeAfter> out;
+  for (const std::string& prompt : order) {
+    if (by_prompt[prompt].after && out.size() < kRows) out.push_back(by_prompt[prompt]);
+  }
+  return out;
+}
+
 }  // namespace
 
 Html samples_table(const std::vector<Json>& rows) {
@@ -78,31 +114,20 @@ Html samples_table(const std::vector<Json>& rows) {
   const double first = std::min_element(samples.begin(), samples.end(), earlier)->step;
   const double last = std::max_element(samples.begin(), samples.end(), earlier)->step;
 
-  // The first sample of each prompt at either end of the run, in the order of the file.
-  std::vector<std::string> order;
-  std::map<std::string, std::pair<const Sample*, const Sample*>> by_prompt;
-  for (const Sample& s : samples) {
-    if (s.step == first && !by_prompt[s.prompt].first) {
-      by_prompt[s.prompt].first = &s;
-      order.push_back(s.prompt);
-    }
-    if (s.step == last && !by_prompt[s.prompt].second) by_prompt[s.prompt].second = &s;
-  }
   std::vector<std::vector<Html>> table_rows;
-  if (last > first) {
-    for (const std::string& prompt : order) {
-      const auto& [before, after] = by_prompt.at(prompt);
-      if (!after || table_rows.size() >= kRows) continue;
-      table_rows.push_back({text(prompt, kLetters), text(before->completion, kLetters),
+  if (const std::vector<BeforeAfter> pairs = pairs_of(samples, first, last); !pairs.empty()) {
+    const auto heading = [](const char* word, const Sample& s) {
+      return word + (": step " + short_number(s.step));
+    };
+    for (const auto& [before, after] : pairs) {
+      table_rows.push_back({text(before->prompt, kLetters), text(before->completion, kLetters),
                             scores(*before->row), text(after->completion, kLetters),
                             scores(*after->row)});
     }
-  }
-  if (!table_rows.empty()) {
     return table({{.name = "Prompt", .wide = true},
-                  {.name = "Before: step " + short_number(first), .wide = true},
+                  {.name = heading("Before", *pairs[0].before), .wide = true},
                   {"Reward", true},
-                  {.name = "After: step " + short_number(last), .wide = true},
+                  {.name = heading("After", *pairs[0].after), .wide = true},
                   {"Reward", true}},
                  table_rows);
   }
