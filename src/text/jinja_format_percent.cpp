@@ -188,7 +188,7 @@ Value format_percent(Heap& heap, const Value& format, const Value& arguments) {
     directive.width = count("the width");
     if (directive.width < 0) directive.left = true, directive.width = -directive.width;
     if (here() == '.') ++at, directive.precision = std::max<int64_t>(count("the precision"), 0);
-    while (here() == 'l' || here() == 'h' || here() == 'L') ++at;
+    if (here() == 'l' || here() == 'h' || here() == 'L') ++at;
     directive.type = here();
     ++at;
     const Value& given = value != nullptr ? *value : values.next();

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
-#include <chrono>
+#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "guerdon/base/file.h"
@@ -15,10 +15,10 @@ namespace guerdon::text {
 namespace {
 
 #if defined(__SANITIZE_ADDRESS__)
-constexpr double kSeconds = 20;
+constexpr double kSeconds = 60;
 constexpr int64_t kKilobytes = int64_t{4} << 20;
 #else
-constexpr double kSeconds = 3;  // 1 on an idle machine
+constexpr double kSeconds = 3;  // of the processor: what takes longest takes 1
 constexpr int64_t kKilobytes = 256 << 10;
 #endif
 
@@ -32,7 +32,7 @@ int64_t peak_kilobytes() {
 std::string outcome(const std::string& source, const TemplateLimits& limits = {}) {
   SCOPED_TRACE(source.substr(0, 200));
   const int64_t before = peak_kilobytes();
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();
   std::string error;
   try {
     ChatTemplate::parse(source, "t", limits).render({{"messages", Json::array({Json::object()})}});
@@ -41,8 +41,7 @@ std::string outcome(const std::string& source, const TemplateLimits& limits = {}
     error = caught.what();
     EXPECT_LT(error.size(), 1000u);
   }
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  EXPECT_LT(took.count(), kSeconds);
+  EXPECT_LT(static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC, kSeconds);
   EXPECT_LT(peak_kilobytes() - before, kKilobytes);
   return error;
 }
