@@ -1,4 +1,5 @@
 /// `guerdon train`: run a method.
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
@@ -15,7 +16,13 @@ struct Arguments {
   std::optional<std::string> resume;
 };
 
-void run_train(const Arguments& arguments) {
+void run_train(Arguments arguments) {
+  // "--resume KEY=VALUE": the path may be left out, so what follows may be a setting.
+  if (arguments.resume && arguments.resume->find('=') != std::string::npos &&
+      !std::filesystem::exists(*arguments.resume)) {
+    arguments.overrides.push_back(*arguments.resume);
+    arguments.resume = "";
+  }
   const auto trainer = train::method(arguments.method).make();
   Json settings = arguments.config.empty() ? Json::object() : read_settings(arguments.config);
   override_settings(trainer->settings(), settings, arguments.overrides);

@@ -14,6 +14,7 @@
 #include "train/trl_names.h"
 
 namespace guerdon::train {
+namespace fs = std::filesystem;
 namespace {
 
 template <class Settings,
@@ -30,6 +31,39 @@ void refuse_trl_names(const SettingList& list, const Json& settings, const std::
       fail_settings(where, "key " + key + ": is a setting of TRL that guerdon does not have",
                     advice);
     }
+  }
+}
+
+/// What a resumed run may change without a word: how it is watched and kept, not what it learns.
+bool is_about_watching(const std::string& path) {
+  for (const char* name : {"output_dir", "logging_steps", "save_", "checkpoint.", "report.",
+                           "data.allow_changed", "micro_batch_tokens"}) {
+    if (path.starts_with(name)) return true;
+  }
+  return false;
+}
+
+/// A run that goes on under other settings is another run: refused unless it was asked for.
+void check_unchanged(const SettingList& list, const fs::path& config_file,
+                     const TrainSettings& common, const std::string& where) {
+  if (!fs::exists(config_file)) return;
+  const Json before = read_json(config_file);
+  for (const Setting& setting : list.all()) {
+    const Json* old = &before;
+    for (size_t at = 0; old && at <= setting.path.size();) {
+      const size_t end = std::min(setting.path.find('.', at), setting.path.size());
+      const auto found = old->find(setting.path.substr(at, end - at));
+      old = found == old->end() ? nullptr : &*found;
+      at = end + 1;
+    }
+    const Json now = setting_value(setting);
+    if (!old || *old == now || is_about_watching(setting.path)) continue;
+    const std::string what = "was " + old->dump() + " when the run began, and is " + now.dump();
+    if (!common.checkpoint.allow_changed) {
+      fail_settings(where, "key " + setting.path + ": " + what,
+                    "checkpoint.allow_changed=true resumes all the same");
+    }
+    log::info("key " + setting.path + ": " + what);
   }
 }
 
@@ -91,6 +125,7 @@ TrainResult run_training(const Json& settings, const TrainRequest& request) {
   const bool resume = request.resume || request.resume_from.has_value();
   RunFolder run(common.output_dir, resume);
   if (request.opened) request.opened(run);
+  if (resume) check_unchanged(list, run.path() / "config.json", common, request.where);
   const Json resolved = settings_json(list);
   run.write_config(resolved);
   const std::unique_ptr<Algorithm> algorithm = trainer->build(request.where, run);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <cmath>
 #include <csignal>
 #include <nlohmann/json.hpp>
@@ -255,6 +256,41 @@ TEST(Loop, ACollectThatGivesUpLosesNothing) {
   const TrainResult result = train_toy(toy, toy_settings(10), folder.path() / "run");
   request_stop(0);
   EXPECT_EQ(result.step, 4);
+}
+
+/// A disk that is full wherever checkpoints are made.
+class FullDisk : public FileCalls {
+ public:
+  FullDisk() { FileCalls::use(this); }
+  ~FullDisk() override { FileCalls::use(nullptr); }
+  int open(const char* path, int flags, unsigned mode) override {
+    if (!full || std::string(path).find("/checkpoints/") == std::string::npos) {
+      return FileCalls::open(path, flags, mode);
+    }
+    errno = ENOSPC;
+    return -1;
+  }
+  bool full = true;
+};
+
+TEST(Loop, ACheckpointThatCannotBeWrittenStopsTheRunUnlessAWarningWillDo) {
+  const test::TemporaryFolder folder;
+  const Log log;
+  FullDisk disk;
+  TrainSettings settings = toy_settings(6);
+  settings.save_strategy = "steps";
+  settings.save_steps = 2;
+  Toy first({});
+  const std::string text = test::refusal(
+      Kind::surroundings, [&] { train_toy(first, settings, folder.path() / "stops"); });
+  EXPECT_TRUE(contains(text, "No space left on device")) << text;
+
+  settings.checkpoint.on_error = "warn";
+  Toy second({.at_collect = [&](int64_t step) { disk.full = step < 4; }});
+  EXPECT_EQ(train_toy(second, settings, folder.path() / "warns").status, RunStatus::finished);
+  EXPECT_TRUE(contains(log.text, "training goes on without this checkpoint")) << log.text;
+  EXPECT_FALSE(fs::exists(folder.path() / "warns" / "checkpoints" / "step-000002"));
+  EXPECT_TRUE(fs::exists(folder.path() / "warns" / "checkpoints" / "step-000006"));
 }
 
 TEST(Loop, RefusesAFolderThatHoldsARunAndOneInUse) {

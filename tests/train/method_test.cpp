@@ -130,6 +130,51 @@ TEST(Methods, LeaveAReportHoweverTheyEnd) {
   EXPECT_TRUE(fs::exists(folder.path() / "badly" / "report.html"));
 }
 
+TEST(Methods, ResumeUnderOtherSettingsIsRefusedUnlessAllowed) {
+  const test::TemporaryFolder folder;
+  Json s = settings("sft");
+  run("sft", s, folder.path() / "run");
+  s["logging_steps"] = 3;  // how it is watched may change
+  EXPECT_EQ(run("sft", s, folder.path() / "run", true).step, 6);
+  s["max_steps"] = 8;
+  s["learning_rate"] = 1e-3;
+  const std::string text =
+      test::refusal(Kind::settings, [&] { run("sft", s, folder.path() / "run", true); });
+  EXPECT_TRUE(contains(text, "key learning_rate: was 0.003 when the run began, and is 0.001"))
+      << text;
+  s["checkpoint"]["allow_changed"] = true;
+  EXPECT_EQ(run("sft", s, folder.path() / "run", true).step, 8);
+}
+
+// No code looks for a pad id: what the tokenizer calls its padding changes no number.
+TEST(Methods, APadTokenThatIsTheEndTokenChangesNothing) {
+  const test::TemporaryFolder folder;
+  for (const char* method : {"sft", "reward", "dpo"}) {
+    Json s = settings(method);
+    run(method, s, folder.path() / method / "own");
+    const fs::path from = s["model_name_or_path"].get<std::string>();
+    for (const std::string pad : {"\"<|im_end|>\"", "null"}) {
+      const fs::path model = folder.path() / method / "model",
+                     output = folder.path() / method / "run";
+      fs::remove_all(model);
+      fs::remove_all(output);
+      fs::copy(from, model);
+      for (const char* name : {"tokenizer_config.json", "config.json"}) {
+        Json json = read_json(model / name);
+        if (json.contains("pad_token")) json["pad_token"] = parse_json(pad, "pad");
+        if (json.contains("pad_token_id")) json["pad_token_id"] = pad == "null" ? Json() : Json(2);
+        write_file(model / name, json.dump());
+      }
+      s["model_name_or_path"] = model.string();
+      run(method, s, output);
+      const Json own = metrics(folder.path() / method / "own").back(),
+                 other = metrics(output).back();
+      for (const char* name : {"loss", "grad_norm"})
+        EXPECT_EQ(own[name], other[name]) << method << pad;
+    }
+  }
+}
+
 TEST(Methods, TrainAnAdapterAlone) {
   const test::TemporaryFolder folder;
   for (const char* method : {"sft", "reward", "dpo"}) {
