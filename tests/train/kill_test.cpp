@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -44,6 +45,7 @@ pid_t start(const fs::path& folder) {
   const std::string program = fs::read_symlink("/proc/self/exe");
   const pid_t child = ::fork();
   if (child != 0) return child;
+  if (!std::freopen("/dev/null", "w", stdout)) ::_exit(127);
   ::setenv(kFolder, folder.c_str(), 1);
   ::execl(program.c_str(), program.c_str(), "--gtest_also_run_disabled_tests",
           "--gtest_filter=Killed.DISABLED_Child", "--gtest_brief=1", nullptr);
