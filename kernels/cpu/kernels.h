@@ -53,6 +53,63 @@ struct AttentionBackward {
                             ///< (pointers cast to non-const)
 };
 
+/// How a tensor's numbers are stored.
+enum class Element : int8_t { float32, bfloat16, float16 };
+
+/// A row of logits x [V] and the way to z = c tanh(scale x / c) / temperature (no c: scale x /
+/// temperature). With `second`, z is weight z(x) + second_weight z(second).
+struct LogitRow {
+  const void* x = nullptr;
+  Element type = Element::float32;
+  float scale = 1, softcap = 0, temperature = 1;
+  const void* second = nullptr;
+  Element second_type = Element::float32;
+  float weight = 1, second_weight = 0;
+};
+
+/// Columns are reduced in blocks of this size, whose results are merged in order, so that no result
+/// depends on how blocks were spread over threads.
+constexpr int64_t kColumnBlock = 4096;
+
+/// What is wanted beside the log-sum-exp of z.
+struct LogitWish {
+  bool entropy = false, squares = false, argmax = false, mean = false, raw = false;
+};
+
+/// One block of columns (kernels.md 3.2). A maximum of -inf says that all columns are -inf.
+struct LogitBlock {
+  float top;                             ///< largest z
+  double sum, entropy_sum, squares_sum;  ///< sum e^(z-top), e^(z-top) (z-top), e^2(z-top)
+  float raw_top;                         ///< largest x, where arg-max or `raw` are wanted
+  double raw_sum;                        ///< sum e^(x-raw_top)
+  int64_t argmax;                        ///< lowest index of raw_top
+  double total;                          ///< sum of the z that are not -inf
+  int64_t finite;                        ///< their number
+  bool poisoned;                         ///< a NaN or +inf was met
+};
+
+/// One block of columns of two rows z and w (kernels.md 3.3).
+struct PairBlock {
+  float top_z, top_w;
+  double sum_z, sum_w, reverse, forward;  ///< s, u, a, b
+  bool poisoned;
+};
+
+enum class DivergenceKind : int8_t { reverse_kl, forward_kl, jsd, total_variation };
+
+/// Two rows whose log-sum-exps are known: policy or student p = softmax z, reference or teacher q =
+/// softmax w. `beta`: the teacher's share of Jensen-Shannon's mixture.
+struct DivergenceRow {
+  LogitRow student, teacher;
+  float lse_student, lse_teacher, beta;
+};
+
+/// Sums over a block. value: kernels.md 3.4. inner: what the student's gradient subtracts,
+/// KL(student || mixture) for jsd, sum p sign(p - q) for total_variation.
+struct DivergenceBlock {
+  double value, inner;
+};
+
 struct Kernels {
   void (*attention_forward_float)(const AttentionForward<float>&);
   void (*attention_forward_double)(const AttentionForward<double>&);
@@ -75,15 +132,32 @@ struct Kernels {
   void (*swiglu_backward)(const float* gate, const float* up, const float* d_out, int64_t count,
                           float* d_gate, float* d_up);
 
-  /// One row of raw logits, V long, which stays as it is: log-sum-exp of z, and where the pointer
-  /// is not null the entropy, log sum p^2, arg-max and mean of x.
-  void (*row_stats)(const float* x, int64_t vocabulary, float scale, float softcap,
-                    float temperature, float* lse, float* entropy, float* sum_squares,
-                    int64_t* argmax, float* mean);
-  /// The row becomes its gradient: d_logprob on `token`, d_entropy on the entropy.
-  void (*row_gradient)(float* x, int64_t vocabulary, int64_t token, float scale, float softcap,
-                       float temperature, float lse, float entropy, float d_logprob,
-                       float d_entropy);
+  /// Columns [begin, begin + count) of a row, count <= kColumnBlock; `argmax` counts from 0.
+  void (*logit_block)(const LogitRow& row, int64_t begin, int64_t count, const LogitWish& wish,
+                      LogitBlock* out);
+  /// z of columns [begin, begin + count), by the arithmetic of logit_block.
+  void (*logit_values)(const LogitRow& row, int64_t begin, int64_t count, float* z);
+  /// p = e^(z - lse).
+  void (*probabilities)(const float* z, int64_t count, float lse, float* p);
+  /// Number of columns with z > threshold, and the sum of their p.
+  void (*above)(const float* z, const float* p, int64_t count, float threshold, int64_t* number,
+                double* mass);
+  /// Columns of d_x into `out` (may be x itself), stored as the row is: J_i (-(d_logprob - d_lse)
+  /// p_i - d_entropy p_i (log p_i + entropy)), and at `token` (-1: none) the term of d_logprob too.
+  /// `smoothing`: added to each column of z that is not -inf (label smoothing's share).
+  void (*logit_gradient)(const LogitRow& row, int64_t begin, int64_t count, int64_t token,
+                         float lse, float entropy, float d_logprob, float d_entropy, float d_lse,
+                         float smoothing, void* out);
+
+  void (*pair_block)(const LogitRow& z, const LogitRow& w, int64_t begin, int64_t count,
+                     PairBlock* out);
+  void (*divergence_block)(const DivergenceRow& row, DivergenceKind kind, int64_t begin,
+                           int64_t count, DivergenceBlock* out);
+  /// Columns of the gradient of `d` times the divergence, to the student's x (`of_student`) or the
+  /// teacher's, stored as that row is. value, inner: the whole row's sums.
+  void (*divergence_gradient)(const DivergenceRow& row, DivergenceKind kind, bool of_student,
+                              int64_t begin, int64_t count, float value, float inner, float d,
+                              void* out);
 
   const char* name;  ///< "avx512" or "avx2"
 };

@@ -6,6 +6,8 @@
 #include <limits>
 #include <new>
 
+#include <immintrin.h>
+
 #include "kernels.h"
 
 namespace guerdon::kernels {
@@ -15,10 +17,14 @@ namespace {
 constexpr int kColumns =
     1;  // vectors of columns that a tile of the matrix product holds in registers
 
+// In this order: each uses what stands before it.
 #include "vector.h"
 //
 #include "attention_body.h"
-#include "rows_body.h"
+#include "layers_body.h"
+#include "logits_body.h"
+//
+#include "divergence_body.h"
 
 }  // namespace
 }  // namespace avx2
@@ -35,8 +41,14 @@ const Kernels& avx2_kernels() {
       .rope = rope,
       .swiglu = swiglu,
       .swiglu_backward = swiglu_backward,
-      .row_stats = row_stats,
-      .row_gradient = row_gradient,
+      .logit_block = logit_block,
+      .logit_values = logit_values,
+      .probabilities = probabilities,
+      .above = above,
+      .logit_gradient = logit_gradient,
+      .pair_block = pair_block,
+      .divergence_block = divergence_block,
+      .divergence_gradient = divergence_gradient,
       .name = "avx2",
   };
   return table;

@@ -180,7 +180,7 @@ class Engine::Run {
       return ops::packed_attention(q, k, v, segments, options);
     };
     const Tensor hidden = forward(tokens, positions, attend, last, of_prompt);
-    const Tensor logits = ops::linear(hidden, head_);
+    const Tensor logits = ops::head_logits(hidden, head_);
     for (size_t s = 0; s < segments.size(); ++s)
       prefilled_[first - prefilled_from_ + s].logits = logits[static_cast<int64_t>(s)];
   }
@@ -218,7 +218,7 @@ class Engine::Run {
                                    options);
     };
     const Tensor hidden = forward(tokens, positions, attend, {}, lengths);
-    choose_next(ops::linear(hidden, head_), active_);
+    choose_next(ops::head_logits(hidden, head_), active_);
 
     // From the back: a slot that empties takes the last one's sequence.
     for (size_t i = active_.size(); i-- > 0;) {
@@ -246,6 +246,10 @@ class Engine::Run {
     for (size_t i = 0; i < rows.size(); ++i) {
       Active& a = rows[i];
       a.token = token.data_ptr<int64_t>()[i];
+      if (a.token < 0) {
+        fail_stopped("generate", str("the model's logits for prompt ", rollouts_[a.rollout].group,
+                                     " are not finite; its weights are damaged"));
+      }
       a.position += 1;
       rollouts_[a.rollout].tokens.push_back(a.token);
       logprobs_[a.rollout].push_back(logprob.data_ptr<float>()[i]);

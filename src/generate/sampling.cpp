@@ -45,7 +45,7 @@ ops::Sampled choose(const Tensor& logits, std::span<const double> uniforms,
   ops::Sampled out = ops::sample_tokens(penalised, uniforms, {}, options);
   ops::LogitTransform tempered = transform;
   tempered.temperature = s.temperature > 1e-5 ? s.temperature : 1.0;
-  out.logprob = ops::token_stats(logits.to(at::kFloat), out.token, tempered).logprob;
+  out.logprob = ops::token_stats(logits, out.token.clamp_min(0), tempered).logprob;
   return out;
 }
 

@@ -3,115 +3,195 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <vector>
 
-#include <ATen/Parallel.h>
-
 #include "guerdon/base/error.h"
+#include "logit_rows.h"
+#include "row_stats.h"
 
 namespace guerdon::ops {
 namespace {
 
-/// Marks in `kept` the tokens that top-k, top-p and min-p leave, in this order. z are the tempered
-/// logits, p their softmax.
-void restrict_to(const SamplingOptions& o, std::span<const float> z, std::span<const double> p,
-                 std::vector<char>& kept) {
-  const size_t vocabulary = z.size();
-  kept.assign(vocabulary, 1);
-  const bool use_top_k = o.top_k > 0 && static_cast<size_t>(o.top_k) < vocabulary;
-  if (use_top_k || o.top_p < 1.0) {
-    std::vector<int32_t> order(vocabulary);
-    std::iota(order.begin(), order.end(), 0);
-    // Descending, the lower id first among equals.
-    const auto before = [&](int32_t a, int32_t b) {
-      const float za = z[static_cast<size_t>(a)], zb = z[static_cast<size_t>(b)];
-      return za != zb ? za > zb : a < b;
-    };
-    size_t count = vocabulary;
-    if (use_top_k) {
-      count = static_cast<size_t>(o.top_k);
-      std::nth_element(order.begin(), order.begin() + static_cast<ptrdiff_t>(count) - 1,
-                       order.end(), before);
-      order.resize(count);
+using kernels::kernels;
+
+constexpr float kNone = -std::numeric_limits<float>::infinity();
+
+/// A set of tokens that is a prefix of the descending order, the lower id first among equals: all
+/// above `z`, and of those equal to it the ids up to `id`.
+struct Prefix {
+  float z = kNone;
+  int64_t id = std::numeric_limits<int64_t>::max();
+  bool holds(float value, int64_t index) const { return value > z || (value == z && index <= id); }
+};
+
+/// One row on its way to a token.
+class Row {
+ public:
+  Row(const kernels::LogitRow& row, int64_t vocabulary, float lse) : z_(size(vocabulary)), p_(z_) {
+    for (int64_t begin = 0; begin < vocabulary; begin += kLogitSlice) {
+      const int64_t count = std::min(kLogitSlice, vocabulary - begin);
+      kernels().logit_values(row, begin, count, z_.data() + begin);
     }
-    std::sort(order.begin(), order.end(), before);
+    kernels().probabilities(z_.data(), vocabulary, lse, p_.data());
+    top_ = *std::max_element(z_.begin(), z_.end());
+  }
+
+  /// Marks what top-k, top-p and min-p leave, in this order.
+  void restrict_to(const SamplingOptions& o) {
+    const auto vocabulary = static_cast<int64_t>(z_.size());
+    double mass = 1.0;
+    if (o.top_k > 0 && o.top_k < vocabulary) {
+      kept_ = prefix(static_cast<double>(o.top_k), true);
+      mass = mass_of(kept_);
+    }
     if (o.top_p < 1.0) {
-      double total = 0;
-      for (const int32_t id : order) total += p[static_cast<size_t>(id)];
-      double mass = 0;
-      for (size_t i = 0; i < order.size(); ++i) {
-        mass += p[static_cast<size_t>(order[i])];
-        if (mass >= o.top_p * total) {
-          count = i + 1;
-          break;
-        }
-      }
-      order.resize(std::min(count, order.size()));
+      const Prefix nucleus = prefix(o.top_p * mass, false);
+      if (nucleus.z > kept_.z || (nucleus.z == kept_.z && nucleus.id < kept_.id)) kept_ = nucleus;
     }
-    kept.assign(vocabulary, 0);
-    for (const int32_t id : order) kept[static_cast<size_t>(id)] = 1;
+    if (o.min_p > 0.0) {
+      const double least = static_cast<double>(top_) + std::log(o.min_p);
+      // The largest float below `least`: what equals it or lies above stays.
+      auto bound = static_cast<float>(least);
+      if (static_cast<double>(bound) >= least) bound = std::nextafter(bound, kNone);
+      if (bound >= kept_.z) kept_ = {bound, -1};
+    }
   }
-  if (o.min_p > 0.0) {
-    double highest = 0;
-    for (size_t i = 0; i < vocabulary; ++i) highest = std::max(highest, kept[i] ? p[i] : 0.0);
-    for (size_t i = 0; i < vocabulary; ++i) kept[i] = kept[i] && p[i] >= o.min_p * highest;
+
+  /// The token at `u` of the kept tokens' mass, in id order; the mass into `kept`.
+  int64_t draw(double u, float* kept) const {
+    const auto vocabulary = static_cast<int64_t>(z_.size());
+    std::vector<double> masses;
+    double total = 0;
+    for (int64_t begin = 0; begin < vocabulary; begin += kLogitSlice) {
+      masses.push_back(mass_of(kept_, begin, std::min(kLogitSlice, vocabulary - begin)));
+      total += masses.back();
+    }
+    *kept = static_cast<float>(std::min(total, 1.0));
+    const double target = u * total;
+    double mass = 0;
+    int64_t chosen =
+        -1;  // the last token with mass, should rounding leave the target above the sum
+    for (size_t s = 0; s < masses.size(); ++s) {
+      const bool last = mass + masses[s] > target;
+      if (last || masses[s] > 0) {
+        const int64_t begin = static_cast<int64_t>(s) * kLogitSlice;
+        double inside = mass;
+        for (int64_t i = begin; i < std::min(begin + kLogitSlice, vocabulary); ++i) {
+          if (p_[size(i)] <= 0 || !kept_.holds(z_[size(i)], i)) continue;
+          chosen = i;
+          inside += static_cast<double>(p_[size(i)]);
+          if (last && inside > target) return i;
+        }
+        if (last) return chosen;
+      }
+      mass += masses[s];
+    }
+    return chosen;
   }
-}
+
+ private:
+  static size_t size(int64_t i) { return static_cast<size_t>(i); }
+
+  double mass_of(const Prefix& set, int64_t begin, int64_t count) const {
+    int64_t number = 0;
+    double mass = 0;
+    kernels().above(z_.data() + begin, p_.data() + begin, count, set.z, &number, &mass);
+    if (set.id < 0 || set.z == kNone) return mass;
+    for (int64_t i = begin; i < begin + count && i <= set.id; ++i) {
+      if (z_[size(i)] == set.z) mass += static_cast<double>(p_[size(i)]);
+    }
+    return mass;
+  }
+  double mass_of(const Prefix& set) const {
+    return mass_of(set, 0, static_cast<int64_t>(z_.size()));
+  }
+
+  /// The shortest prefix whose number or mass reaches `wanted`: bisection of the threshold until
+  /// few tokens are in doubt, which are then sorted.
+  Prefix prefix(double wanted, bool by_number) const {
+    constexpr int64_t kFew = 256;
+    const auto vocabulary = static_cast<int64_t>(z_.size());
+    const auto reached = [&](float threshold, int64_t* number) {
+      double mass = 0;
+      kernels().above(z_.data(), p_.data(), vocabulary, threshold, number, &mass);
+      return by_number ? static_cast<double>(*number) : mass;
+    };
+    // Above `high` too little, above `low` enough or everything.
+    float high = top_, low = kNone;
+    int64_t above_high = 0, above_low = vocabulary;
+    double of_high = 0;
+    float step = 4.0f;
+    while (above_low - above_high > kFew) {
+      const float middle = std::isinf(low) ? high - step : low + (high - low) / 2;
+      if (middle >= high || middle <= low) break;  // equals alone are left
+      step *= 2;
+      int64_t number = 0;
+      const double value = reached(middle, &number);
+      if (value >= wanted) {
+        low = middle, above_low = number;
+      } else {
+        if (std::isinf(low) && number == above_high && step > 1e6f) break;
+        high = middle, above_high = number, of_high = value;
+      }
+    }
+    std::vector<int64_t> doubtful;
+    for (int64_t i = 0; i < vocabulary; ++i) {
+      const float z = z_[size(i)];
+      if (z <= high && z > low) doubtful.push_back(i);
+    }
+    std::sort(doubtful.begin(), doubtful.end(), [&](int64_t a, int64_t b) {
+      const float za = z_[size(a)], zb = z_[size(b)];
+      return za != zb ? za > zb : a < b;
+    });
+    double sum = of_high;
+    for (const int64_t i : doubtful) {
+      sum += by_number ? 1.0 : static_cast<double>(p_[size(i)]);
+      if (sum >= wanted) return {z_[size(i)], i};
+    }
+    return {low, std::isinf(low) ? std::numeric_limits<int64_t>::max() : -1};
+  }
+
+  std::vector<float> z_, p_;
+  float top_ = kNone;
+  Prefix kept_;
+};
 
 }  // namespace
 
 Sampled sample_tokens(const Tensor& logits, std::span<const double> uniforms,
                       const LogitTransform& transform, const SamplingOptions& options) {
-  GUERDON_CHECK(logits.dim() == 2 && logits.size(1) > 0,
-                "sample_tokens: logits must be [N, V], got ", logits.sizes());
   GUERDON_CHECK(static_cast<int64_t>(uniforms.size()) == logits.size(0),
                 "sample_tokens: ", uniforms.size(), " uniforms for ", logits.size(0), " rows");
-  const int64_t rows = logits.size(0), vocabulary = logits.size(1);
+  const at::NoGradGuard no_gradient;
   const bool greedy = options.temperature <= 1e-5;
-  const double temperature = greedy ? 1.0 : options.temperature;
-  const bool restricted = !greedy && ((options.top_k > 0 && options.top_k < vocabulary) ||
-                                      options.top_p < 1.0 || options.min_p > 0.0);
+  LogitTransform tempered = transform;
+  tempered.temperature = greedy ? 1.0 : options.temperature;
+  const Tensor x = has_logit_kernel(logits) ? logits : logits.to(at::kCPU, at::kFloat);
+  check_logits("sample_tokens", x, tempered);
+  const int64_t rows = x.size(0), vocabulary = x.size(1);
+  const RowStats stats = row_stats(x, {}, {}, tempered, {.argmax = greedy});
+  const auto* lse = stats.of.lse.const_data_ptr<float>();
 
-  Tensor x = logits.detach().to(at::kFloat);
-  if (transform.scale != 1.0) x = x * transform.scale;
-  if (transform.softcap > 0) x = at::tanh(x / transform.softcap) * transform.softcap;
-  if (temperature != 1.0) x = x / temperature;
-  x = x.contiguous();
-  const Tensor lse = x.logsumexp(-1);
-
-  Sampled out{at::empty({rows}, at::kLong), at::empty({rows}, at::kFloat)};
-  const float* z_all = x.const_data_ptr<float>();
-  const float* lse_all = lse.const_data_ptr<float>();
+  Sampled out{greedy ? stats.of.argmax : at::empty({rows}, at::kLong),
+              at::empty({rows}, at::kFloat), at::ones({rows}, at::kFloat)};
   auto* token = out.token.data_ptr<int64_t>();
   auto* logprob = out.logprob.data_ptr<float>();
+  auto* kept = out.kept.data_ptr<float>();
+  const LogitMatrix matrix(x, tempered);
   at::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
-    std::vector<double> p(static_cast<size_t>(vocabulary));
-    std::vector<char> kept;
-    for (int64_t row = begin; row < end; ++row) {
-      const std::span<const float> z(z_all + row * vocabulary, static_cast<size_t>(vocabulary));
-      size_t chosen = 0;
-      if (greedy) {
-        chosen = static_cast<size_t>(std::max_element(z.begin(), z.end()) - z.begin());
-      } else {
-        for (size_t i = 0; i < z.size(); ++i)
-          p[i] = std::exp(static_cast<double>(z[i] - lse_all[row]));
-        if (restricted) {
-          restrict_to(options, z, p, kept);
-          for (size_t i = 0; i < z.size(); ++i) p[i] = kept[i] ? p[i] : 0.0;
-        }
-        const double target =
-            uniforms[static_cast<size_t>(row)] * std::accumulate(p.begin(), p.end(), 0.0);
-        double mass = 0;
-        for (size_t i = 0; i < p.size(); ++i) {
-          if (p[i] <= 0) continue;
-          chosen = i;  // the last token with mass, should rounding leave the target above the sum
-          mass += p[i];
-          if (mass > target) break;
-        }
+    for (int64_t r = begin; r < end; ++r) {
+      if (!std::isfinite(lse[r])) {
+        token[r] = -1, logprob[r] = lse[r];
+        continue;
       }
-      token[row] = static_cast<int64_t>(chosen);
-      logprob[row] = z[chosen] - lse_all[row];
+      if (!greedy) {
+        Row row(matrix[r], vocabulary, lse[r]);
+        row.restrict_to(options);
+        token[r] = row.draw(uniforms[static_cast<size_t>(r)], &kept[r]);
+      }
+      float z = 0;
+      kernels().logit_values(matrix[r], token[r], 1, &z);
+      logprob[r] = std::min(z - lse[r], 0.0f);
     }
   });
   return out;

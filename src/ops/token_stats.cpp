@@ -1,15 +1,14 @@
 #include "guerdon/ops/token_stats.h"
 
-#include <ATen/Parallel.h>
-#include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
-#include <vector>
+#include <limits>
+#include <span>
 
 #include "guerdon/base/error.h"
-#include "guerdon/ops/linear.h"
-#include "kernels/cpu/kernels.h"
+#include "logit_rows.h"
+#include "row_stats.h"
 
 namespace guerdon::ops {
 namespace {
@@ -17,289 +16,257 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-Tensor at_least_float(const Tensor& x) {
-  return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
-}
+/// (m, s, e, r) of kernels.md 3.2 over the blocks of a row, merged in order.
+struct MergedRow {
+  double top = -std::numeric_limits<double>::infinity(), sum = 0, entropy = 0, squares = 0;
+  double raw_top = top, raw_sum = 0, total = 0;
+  int64_t argmax = 0, finite = 0;
+  bool poisoned = false;
 
-/// x -> z in place, on a temporary of ours.
-void transform_(Tensor& x, const LogitTransform& t) {
-  if (t.scale != 1.0) x.mul_(t.scale);
-  if (t.softcap > 0) x.div_(t.softcap).tanh_().mul_(t.softcap);
-  if (t.temperature != 1.0) x.div_(t.temperature);
-}
-
-void check(const LogitTransform& t, const Tensor& tokens, int64_t rows, int64_t vocabulary) {
-  GUERDON_CHECK(
-      std::isfinite(t.scale) && t.scale > 0 && std::isfinite(t.temperature) && t.temperature > 0,
-      "token_stats: scale ", t.scale, " and temperature ", t.temperature,
-      " must be finite and positive");
-  GUERDON_CHECK(tokens.dim() == 1 && tokens.scalar_type() == at::kLong && tokens.size(0) == rows,
-                "token_stats: tokens ", tokens.sizes(), " must be [", rows, "] int64");
-  if (rows > 0) {
-    const auto [low, high] = tokens.aminmax();
-    GUERDON_CHECK(low.item<int64_t>() >= 0 && high.item<int64_t>() < vocabulary,
-                  "token_stats: a token lies outside [0, ", vocabulary, ")");
-  }
-}
-
-/// The kernels take float32 on the CPU; everything else goes through the composed form.
-bool has_kernel(const Tensor& x) { return x.device().is_cpu() && x.scalar_type() == at::kFloat; }
-
-TokenStats stats_by_kernel(const Tensor& x, const Tensor& tokens, const LogitTransform& t,
-                           const StatsRequest& request) {
-  const int64_t rows = x.size(0), vocabulary = x.size(1);
-  const auto wanted = [&](bool asked, at::ScalarType type = at::kFloat) {
-    return asked ? at::empty({rows}, x.options().dtype(type)) : Tensor();
-  };
-  const auto at_row = [](const Tensor& values, int64_t r) {
-    return values.defined() ? values.data_ptr<float>() + r : nullptr;
-  };
-  TokenStats out{wanted(true),
-                 wanted(request.entropy),
-                 wanted(true),
-                 wanted(request.argmax, at::kLong),
-                 wanted(request.mean_logit),
-                 wanted(request.sum_squares)};
-  const auto* token = tokens.const_data_ptr<int64_t>();
-  at::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const float* row = x.const_data_ptr<float>() + r * vocabulary;
-      float* lse = at_row(out.lse, r);
-      kernels::kernels().row_stats(
-          row, vocabulary, static_cast<float>(t.scale), static_cast<float>(t.softcap),
-          static_cast<float>(t.temperature), lse, at_row(out.entropy, r),
-          at_row(out.sum_squares, r),
-          out.argmax.defined() ? out.argmax.data_ptr<int64_t>() + r : nullptr,
-          at_row(out.mean_logit, r));
-      float z = row[token[r]] * static_cast<float>(t.scale);
-      if (t.softcap > 0) {
-        z = static_cast<float>(t.softcap) * std::tanh(z / static_cast<float>(t.softcap));
+  explicit MergedRow(std::span<const kernels::LogitBlock> blocks) {
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      const kernels::LogitBlock& b = blocks[i];
+      poisoned = poisoned || b.poisoned;
+      total += b.total, finite += b.finite;
+      if (const auto x = static_cast<double>(b.raw_top); x > raw_top) {
+        argmax = static_cast<int64_t>(i) * kLogitSlice + b.argmax;
+        raw_sum = raw_sum * std::exp(raw_top - x) + b.raw_sum;
+        raw_top = x;
+      } else if (b.raw_sum > 0) {
+        raw_sum += std::exp(x - raw_top) * b.raw_sum;
       }
-      const float logprob = z / static_cast<float>(t.temperature) - *lse;
-      *at_row(out.logprob, r) = logprob > 0 ? 0.0f : logprob;  // rounding only; NaN stays
+      if (std::isinf(b.top)) continue;
+      const double M = std::max(top, static_cast<double>(b.top));
+      const double d1 = top - M, d2 = static_cast<double>(b.top) - M;
+      const double f1 = sum > 0 ? std::exp(d1) : 0.0, f2 = std::exp(d2);
+      entropy = (sum > 0 ? f1 * (entropy + sum * d1) : 0.0) + f2 * (b.entropy_sum + b.sum * d2);
+      squares = f1 * f1 * squares + f2 * f2 * b.squares_sum;
+      sum = f1 * sum + f2 * b.sum;
+      top = M;
     }
-  });
-  return out;
-}
+  }
+};
 
-/// All statistics of one chunk of raw logits x [n, V], which is overwritten.
-TokenStats stats_of(Tensor& x, const Tensor& tokens, const LogitTransform& transform,
+TokenStats composed(const Tensor& logits, const Tensor& tokens, const LogitTransform& transform,
                     const StatsRequest& request) {
-  if (has_kernel(x)) return stats_by_kernel(x, tokens, transform, request);
+  const Tensor x = logits.scalar_type() == at::kDouble ? logits : logits.to(at::kFloat);
+  const Tensor z = transformed(x, transform), log_p = at::log_softmax(z, -1);
   TokenStats out;
-  if (request.argmax) out.argmax = x.argmax(-1);
-  if (request.mean_logit) out.mean_logit = x.mean(-1);
-  transform_(x, transform);
-  out.lse = x.logsumexp(-1);
-  out.logprob = x.gather(1, tokens.unsqueeze(1)).squeeze(1) - out.lse;
-  if (request.entropy || request.sum_squares) {
-    const Tensor p = at::exp(x - out.lse.unsqueeze(1));
-    // p = 0 contributes 0, also where z is -inf.
-    if (request.entropy)
-      out.entropy =
-          (out.lse - at::where(p > 0, p * x, at::zeros({}, x.options())).sum(-1)).clamp_min(0);
-    if (request.sum_squares) out.sum_squares = p.square().sum(-1).log();
+  out.lse = z.logsumexp(-1);
+  if (tokens.defined()) out.logprob = log_p.gather(1, tokens.unsqueeze(1)).squeeze(1);
+  if (request.entropy) {
+    // p = 0 contributes 0, also where log p is -inf.
+    const Tensor finite = at::where(log_p.isneginf(), at::zeros({}, log_p.options()), log_p);
+    out.entropy = -(log_p.exp() * finite).sum(-1);
   }
+  if (request.mean_logit) {
+    const Tensor masked = z.isneginf();
+    out.mean_logit =
+        at::where(masked, at::zeros({}, z.options()), z).sum(-1) / (~masked).sum(-1).clamp_min(1);
+  }
+  const at::NoGradGuard no_gradient;
+  if (request.argmax) out.argmax = x.argmax(-1);
+  if (request.sum_squares) out.sum_squares = (2 * log_p).logsumexp(-1);
+  if (request.raw_lse) out.raw_lse = x.logsumexp(-1);
   return out;
 }
 
-/// d/dx of a chunk: x becomes its gradient. Formula: kernels.md F2 with the chain factor J of
-/// section 1.
-void gradient_(Tensor& x, const Tensor& tokens, const LogitTransform& t, const Tensor& lse,
-               const Tensor& entropy, const Tensor& g_logprob, const Tensor& g_entropy) {
-  if (has_kernel(x)) {
-    const auto number = [](const Tensor& values) {
-      return values.defined() ? values.to(at::kFloat).contiguous() : Tensor();
-    };
-    const Tensor gl = number(g_logprob), ge = number(g_entropy);
-    const auto at_row = [](const Tensor& values, int64_t r) {
-      return values.defined() ? values.const_data_ptr<float>()[r] : 0.0f;
-    };
-    const int64_t vocabulary = x.size(1);
-    at::parallel_for(0, x.size(0), 1, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        kernels::kernels().row_gradient(x.data_ptr<float>() + r * vocabulary, vocabulary,
-                                        tokens.const_data_ptr<int64_t>()[r],
-                                        static_cast<float>(t.scale), static_cast<float>(t.softcap),
-                                        static_cast<float>(t.temperature), at_row(lse, r),
-                                        at_row(entropy, r), at_row(gl, r), at_row(ge, r));
-      }
-    });
-    return;
-  }
-  transform_(x, t);
-  Tensor factor;
-  if (t.softcap > 0) factor = 1.0 - (x * (t.temperature / t.softcap)).square();
-  const Tensor log_p = x.sub_(lse.unsqueeze(1));
-  const Tensor p = log_p.exp();
-  Tensor gradient = g_logprob.defined() ? p * -g_logprob.unsqueeze(1) : at::zeros_like(p);
-  if (g_entropy.defined()) {
-    gradient.sub_(at::where(p > 0, p * (log_p + entropy.unsqueeze(1)), at::zeros({}, p.options())) *
-                  g_entropy.unsqueeze(1));
-  }
-  if (g_logprob.defined()) gradient.scatter_add_(1, tokens.unsqueeze(1), g_logprob.unsqueeze(1));
-  if (factor.defined()) gradient.mul_(factor);
-  if (const double scale = t.scale / t.temperature; scale != 1.0) gradient.mul_(scale);
-  x = gradient;
-}
-
-TokenStats join(std::vector<TokenStats>& chunks) {
-  if (chunks.size() == 1) return chunks[0];
-  const auto all = [&](Tensor TokenStats::*member) {
-    std::vector<Tensor> pieces;
-    for (const TokenStats& chunk : chunks) {
-      if ((chunk.*member).defined()) pieces.push_back(chunk.*member);
-    }
-    return pieces.empty() ? Tensor() : at::cat(pieces);
-  };
-  return {all(&TokenStats::logprob), all(&TokenStats::entropy),    all(&TokenStats::lse),
-          all(&TokenStats::argmax),  all(&TokenStats::mean_logit), all(&TokenStats::sum_squares)};
-}
-
-/// hidden, weight, bias -> (logprob, entropy, lse, argmax, mean_logit, sum_squares), logits one
-/// chunk at a time. Where all of them fit in the workspace they are kept for the backward pass,
-/// which saves a product.
-class LinearTokenStats : public torch::autograd::Function<LinearTokenStats> {
+/// logits -> (logprob, entropy, lse, mean_logit, argmax, sum_squares, raw_lse).
+class TokenStatsFunction : public torch::autograd::Function<TokenStatsFunction> {
  public:
-  static variable_list forward(AutogradContext* context, const Tensor& hidden, const Tensor& weight,
-                               const std::optional<Tensor>& given_bias, const Tensor& tokens,
-                               const LogitTransform& transform, const StatsRequest& request,
-                               int64_t chunk, bool keep) {
-    const Tensor bias = given_bias.value_or(Tensor());
-    std::vector<TokenStats> chunks;
-    const int64_t rows = hidden.size(0);
-    Tensor kept;
-    for (int64_t begin = 0; begin < std::max<int64_t>(rows, 1); begin += chunk) {
-      const int64_t count = std::min(chunk, rows - begin);
-      Tensor x = at_least_float(linear(hidden.narrow(0, begin, count), weight, bias)).contiguous();
-      if (keep) kept = has_kernel(x) ? x : x.clone();
-      chunks.push_back(stats_of(x, tokens.narrow(0, begin, count), transform, request));
-    }
-    const TokenStats out = join(chunks);
-    context->save_for_backward({hidden, weight, bias, tokens, out.lse, out.entropy, kept});
+  static variable_list forward(AutogradContext* context, const Tensor& logits,
+                               const std::optional<Tensor>& tokens,
+                               const std::optional<Tensor>& live, const LogitTransform& transform,
+                               const StatsRequest& request, bool temporary) {
+    const RowStats stats =
+        row_stats(logits, tokens.value_or(Tensor()), live.value_or(Tensor()), transform, request);
+    context->save_for_backward({logits, tokens.value_or(Tensor()), live.value_or(Tensor()),
+                                stats.of.lse, stats.of.entropy, stats.finite,
+                                transform.temperatures});
     context->saved_data["transform"] =
         std::vector<double>{transform.scale, transform.softcap, transform.temperature};
-    context->saved_data["chunk"] = chunk;
-    context->saved_data["kept"] = keep;
-    // A function cannot return undefined tensors: empty ones stand for what was not asked for.
-    const auto or_empty = [&](const Tensor& x) {
-      return x.defined() ? x : at::empty({0}, out.lse.options());
-    };
-    const variable_list constant{out.lse, or_empty(out.argmax), or_empty(out.mean_logit),
-                                 or_empty(out.sum_squares)};
-    context->mark_non_differentiable(constant);
-    return {out.logprob, or_empty(out.entropy), constant[0], constant[1], constant[2], constant[3]};
+    context->saved_data["temporary"] = temporary;
+    context->saved_data["spent"] = false;
+    return to_list(stats.of, context);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
-    const Tensor &hidden = saved[0], &weight = saved[1], &bias = saved[2], &tokens = saved[3],
-                 &lse = saved[4], &entropy = saved[5];
+    const Tensor& logits = saved[0];
     const std::vector<double> t = context->saved_data["transform"].toDoubleVector();
-    const LogitTransform transform{t[0], t[1], t[2]};
-    const int64_t chunk = context->saved_data["chunk"].toInt(), rows = hidden.size(0);
-    // The kept logits are overwritten by their gradient: a second backward pass computes them
-    // again.
-    const bool kept = context->saved_data["kept"].toBool();
-    context->saved_data["kept"] = false;
-    const bool wants_hidden = context->needs_input_grad(0),
-               wants_weight = context->needs_input_grad(1);
-    const bool wants_bias = bias.defined() && context->needs_input_grad(2);
-
-    Tensor d_hidden, d_weight, d_bias;
-    if (wants_hidden) d_hidden = at::empty_like(hidden);
-    if (wants_weight) {
-      d_weight =
-          at::empty(weight.sizes(), weight.options().dtype(at_least_float(weight).scalar_type()));
-    }
-    if (wants_bias) {
-      d_bias = at::zeros(bias.sizes(), bias.options().dtype(at_least_float(bias).scalar_type()));
-    }
-    if (wants_weight && rows == 0) d_weight.zero_();
-    for (int64_t begin = 0; begin < rows; begin += chunk) {
-      const int64_t count = std::min(chunk, rows - begin);
-      const auto part = [&](const Tensor& x) {
-        return x.defined() ? x.narrow(0, begin, count) : Tensor();
-      };
-      const Tensor h = part(hidden);
-      Tensor x = kept ? saved[6] : at_least_float(linear(h, weight, bias)).contiguous();
-      gradient_(x, part(tokens), transform, part(lse), part(entropy), part(gradients[0]),
-                entropy.defined() ? part(gradients[1]) : Tensor());
-      const Tensor g = x.to(hidden.scalar_type());
-      if (wants_hidden) {
-        Tensor target = d_hidden.narrow(0, begin, count);
-        at::mm_out(target, g, weight);
-      }
-      if (wants_weight) {
-        const double old = begin == 0 ? 0.0 : 1.0;  // the first chunk overwrites
-        if (d_weight.scalar_type() == g.scalar_type()) {
-          at::addmm_out(d_weight, d_weight, g.t(), h, old, 1.0);
-        } else {
-          const Tensor product = at::mm(g.t(), h).to(d_weight.scalar_type());
-          begin == 0 ? d_weight.copy_(product) : d_weight.add_(product);
-        }
-      }
-      if (wants_bias) d_bias.add_(x.sum(0));
-    }
-    if (wants_weight) d_weight = d_weight.to(weight.scalar_type());
-    if (wants_bias) d_bias = d_bias.to(bias.scalar_type());
-    return {d_hidden, d_weight, d_bias, {}, {}, {}, {}, {}};
+    const bool temporary = context->saved_data["temporary"].toBool();
+    GUERDON_CHECK(!context->saved_data["spent"].toBool(),
+                  "token_stats: a second backward pass, but the first one wrote the gradient over "
+                  "the temporary logits");
+    context->saved_data["spent"] = temporary;
+    Tensor out = temporary ? logits : at::empty(logits.sizes(), logits.options());
+    row_gradients(logits, saved[1], saved[2], {t[0], t[1], t[2], saved[6]},
+                  {saved[3], saved[4], saved[5]}, upstream(gradients), out);
+    return {out, {}, {}, {}, {}, {}};
   }
 };
 
 }  // namespace
 
-TokenStats token_stats(const Tensor& logits, const Tensor& tokens, const LogitTransform& transform,
-                       const StatsRequest& request) {
-  GUERDON_CHECK(logits.dim() == 2 && logits.size(1) > 0, "token_stats: logits must be [N, V], got ",
-                logits.sizes());
-  check(transform, tokens, logits.size(0), logits.size(1));
-  Tensor x = at_least_float(logits);
-  TokenStats out;
-  {
-    const at::NoGradGuard no_gradient;
-    if (request.argmax) out.argmax = x.argmax(-1);
-    if (request.mean_logit) out.mean_logit = x.mean(-1);
-  }
-  x = transform.scale == 1.0 ? x : x * transform.scale;
-  if (transform.softcap > 0) x = at::tanh(x / transform.softcap) * transform.softcap;
-  if (transform.temperature != 1.0) x = x / transform.temperature;
-  const Tensor log_p = at::log_softmax(x, -1);
-  out.logprob = log_p.gather(1, tokens.unsqueeze(1)).squeeze(1);
-  if (request.entropy) {
-    const Tensor p = log_p.exp();
-    out.entropy = -at::where(p > 0, p * log_p, at::zeros({}, p.options())).sum(-1);
-  }
-  const at::NoGradGuard no_gradient;
-  out.lse = x.logsumexp(-1);
-  if (request.sum_squares) out.sum_squares = (2 * log_p).logsumexp(-1);
+variable_list to_list(const TokenStats& s, AutogradContext* context) {
+  // A function cannot return undefined tensors: empty ones stand for what was not asked for.
+  const auto or_empty = [&](const Tensor& x) {
+    return x.defined() ? x : at::empty({0}, s.lse.options());
+  };
+  variable_list all{or_empty(s.logprob),    or_empty(s.entropy), s.lse,
+                    or_empty(s.mean_logit), or_empty(s.argmax),  or_empty(s.sum_squares),
+                    or_empty(s.raw_lse)};
+  context->mark_non_differentiable({all[4], all[5], all[6]});
+  return all;
+}
+
+TokenStats from_list(const variable_list& all, bool tokens, const StatsRequest& request) {
+  const auto asked = [&](bool wanted, size_t i) { return wanted ? all[i] : Tensor(); };
+  return {.logprob = asked(tokens, 0),
+          .entropy = asked(request.entropy, 1),
+          .lse = all[2],
+          .argmax = asked(request.argmax, 4),
+          .mean_logit = asked(request.mean_logit, 3),
+          .sum_squares = asked(request.sum_squares, 5),
+          .raw_lse = asked(request.raw_lse, 6)};
+}
+
+StatsGradients upstream(const variable_list& gradients) {
+  const auto given = [&](size_t i) {
+    const Tensor& g = gradients[i];
+    return g.defined() && g.numel() > 0 ? g.to(at::kFloat).contiguous() : Tensor();
+  };
+  return {.logprob = given(0), .entropy = given(1), .lse = given(2), .mean_logit = given(3)};
+}
+
+RowStats row_stats(const Tensor& x, const Tensor& tokens, const Tensor& live,
+                   const LogitTransform& transform, const StatsRequest& request) {
+  const LogitMatrix matrix(x, transform);
+  const int64_t rows = matrix.rows(), columns = matrix.columns();
+  const auto wanted = [&](bool asked, at::ScalarType type = at::kFloat) {
+    if (!asked) return Tensor();
+    const auto options = x.options().dtype(type);
+    return live.defined() ? at::zeros({rows}, options) : at::empty({rows}, options);
+  };
+  RowStats out{{.logprob = wanted(tokens.defined()),
+                .entropy = wanted(request.entropy),
+                .lse = wanted(true),
+                .argmax = wanted(request.argmax, at::kLong),
+                .mean_logit = wanted(request.mean_logit),
+                .sum_squares = wanted(request.sum_squares),
+                .raw_lse = wanted(request.raw_lse)},
+               wanted(request.mean_logit)};
+  const kernels::LogitWish wish{.entropy = request.entropy,
+                                .squares = request.sum_squares,
+                                .argmax = request.argmax,
+                                .mean = request.mean_logit,
+                                .raw = request.raw_lse};
+  const auto set = [](const Tensor& to, int64_t row, double value) {
+    if (to.defined()) to.data_ptr<float>()[row] = static_cast<float>(value);
+  };
+  const auto* token = tokens.defined() ? tokens.const_data_ptr<int64_t>() : nullptr;
+  reduce_rows<kernels::LogitBlock>(
+      rows, columns, live.defined() ? live.const_data_ptr<bool>() : nullptr,
+      [&](int64_t row, int64_t begin, int64_t count, kernels::LogitBlock* block) {
+        kernels::kernels().logit_block(matrix[row], begin, count, wish, block);
+      },
+      [&](int64_t row, const std::vector<kernels::LogitBlock>& blocks) {
+        const MergedRow m(blocks);
+        const double nan = std::numeric_limits<double>::quiet_NaN();
+        const auto value = [&](double x) { return m.poisoned ? nan : x; };
+        const bool empty = m.sum == 0;  // a row of -inf alone
+        const double lse = value(empty ? m.top : m.top + std::log(m.sum));
+        set(out.of.lse, row, lse);
+        set(out.of.entropy, row,
+            value(empty ? 0.0 : std::max(0.0, std::log(m.sum) - m.entropy / m.sum)));
+        set(out.of.sum_squares, row,
+            value(empty ? m.top : std::log(m.squares) - 2 * std::log(m.sum)));
+        set(out.of.mean_logit, row,
+            value(m.total / static_cast<double>(std::max<int64_t>(m.finite, 1))));
+        set(out.finite, row, static_cast<double>(m.finite));
+        set(out.of.raw_lse, row,
+            value(m.raw_sum > 0 ? m.raw_top + std::log(m.raw_sum) : m.raw_top));
+        if (out.of.argmax.defined()) out.of.argmax.data_ptr<int64_t>()[row] = m.argmax;
+        if (token == nullptr) return;
+        float z = 0;
+        kernels::kernels().logit_values(matrix[row], token[row], 1, &z);
+        // Above 0 by rounding only; NaN stays NaN.
+        const double logprob =
+            empty ? m.top : static_cast<double>(z) - static_cast<double>(static_cast<float>(lse));
+        set(out.of.logprob, row, logprob > 0 ? 0.0 : value(logprob));
+      });
   return out;
 }
 
-TokenStats linear_token_stats(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
-                              const Tensor& tokens, const LogitTransform& transform,
-                              const StatsRequest& request, int64_t workspace_bytes) {
-  GUERDON_CHECK(hidden.dim() == 2 && weight.dim() == 2 && hidden.size(1) == weight.size(1),
-                "linear_token_stats: hidden ", hidden.sizes(), " and weight ", weight.sizes(),
-                " do not fit");
-  check(transform, tokens, hidden.size(0), weight.size(0));
-  const bool trains =
-      c10::GradMode::is_enabled() && (hidden.requires_grad() || weight.requires_grad() ||
-                                      (bias.defined() && bias.requires_grad()));
-  const int64_t row_bytes = weight.size(0) * (hidden.scalar_type() == at::kDouble ? 8 : 4);
-  const bool keep = trains && hidden.size(0) * row_bytes <= workspace_bytes;
-  const int64_t chunk = keep ? std::max<int64_t>(hidden.size(0), 1)
-                             : std::max<int64_t>(16, workspace_bytes / row_bytes / 16 * 16);
-  const variable_list out = LinearTokenStats::apply(
-      hidden, weight, bias.defined() ? std::optional<Tensor>(bias) : std::nullopt, tokens,
-      transform, request, chunk, keep);
-  const auto asked = [&](bool wanted, size_t i) { return wanted ? out[i] : Tensor(); };
-  return {out[0],
-          asked(request.entropy, 1),
-          out[2],
-          asked(request.argmax, 3),
-          asked(request.mean_logit, 4),
-          asked(request.sum_squares, 5)};
+void row_gradients(const Tensor& x, const Tensor& tokens, const Tensor& live,
+                   const LogitTransform& transform, const SavedStats& saved,
+                   const StatsGradients& g, Tensor& out) {
+  const LogitMatrix matrix(x, transform);
+  const auto number = [](const Tensor& values, int64_t row) {
+    return values.defined() ? values.const_data_ptr<float>()[row] : 0.0f;
+  };
+  const auto* token = tokens.defined() ? tokens.const_data_ptr<int64_t>() : nullptr;
+  const auto* alive = live.defined() ? live.const_data_ptr<bool>() : nullptr;
+  const auto element = static_cast<int64_t>(out.element_size());
+  for_each_slice(matrix.rows(), matrix.columns(), [&](int64_t row, int64_t begin, int64_t count) {
+    char* to = static_cast<char*>(out.data_ptr()) + row * out.stride(0) * element;
+    const float lse = number(saved.lse, row);
+    const float gl = number(g.logprob, row), ge = number(g.entropy, row), gz = number(g.lse, row),
+                gm = number(g.mean_logit, row);
+    const bool none = gl == 0 && ge == 0 && gz == 0 && gm == 0;
+    if ((alive && !alive[row]) || none || lse == -std::numeric_limits<float>::infinity()) {
+      std::fill_n(to + begin * element, count * element, char{0});
+      return;
+    }
+    kernels::kernels().logit_gradient(
+        matrix[row], begin, count, token ? token[row] : -1, lse, number(saved.entropy, row), gl, ge,
+        gz, gm == 0 ? 0.0f : gm / std::max(1.0f, number(saved.finite, row)), to);
+  });
+}
+
+TokenStats token_stats(const Tensor& logits, const Tensor& tokens, const LogitTransform& transform,
+                       const StatsRequest& request, const LiveRows& live, bool temporary) {
+  check_logits("token_stats", logits, transform);
+  const Tensor alive = live_rows("token_stats", tokens, live, logits.size(0), logits.size(1));
+  const auto optional = [](const Tensor& x) {
+    return x.defined() ? std::optional<Tensor>(x) : std::nullopt;
+  };
+  if (has_logit_kernel(logits)) {
+    const Tensor plain = tokens.defined() ? tokens.contiguous() : tokens;
+    return from_list(TokenStatsFunction::apply(logits, optional(plain), optional(alive), transform,
+                                               request, temporary),
+                     tokens.defined(), request);
+  }
+  if (!alive.defined()) return composed(logits, tokens, transform, request);
+  return scattered(alive, [&](const Tensor& rows) {
+    return composed(logits.index_select(0, rows),
+                    tokens.defined() ? tokens.index_select(0, rows) : tokens,
+                    selected(transform, rows), request);
+  });
+}
+
+TokenStats scattered(const Tensor& live, const std::function<TokenStats(const Tensor&)>& of_rows) {
+  const Tensor rows = live.nonzero().squeeze(1);
+  TokenStats s = of_rows(rows);
+  for (Tensor* x :
+       {&s.logprob, &s.entropy, &s.lse, &s.argmax, &s.mean_logit, &s.sum_squares, &s.raw_lse}) {
+    if (x->defined()) *x = at::zeros({live.size(0)}, x->options()).index_copy(0, rows, *x);
+  }
+  return s;
+}
+
+Tensor gather_logprobs(const Tensor& logits, const Tensor& ids, const LogitTransform& transform) {
+  check_logits("gather_logprobs", logits, transform);
+  GUERDON_CHECK(ids.dim() == 2 && ids.scalar_type() == at::kLong && ids.size(0) == logits.size(0),
+                "gather_logprobs: ids ", ids.sizes(), " must be [", logits.size(0), ", K] int64");
+  GUERDON_CHECK(ids.size(1) <= 1024, "gather_logprobs: ", ids.size(1),
+                " tokens a row; at most 1024");
+  GUERDON_CHECK(((ids >= -1) & (ids < logits.size(1))).all().item<bool>(),
+                "gather_logprobs: an id lies outside [-1, ", logits.size(1), ")");
+  const Tensor lse = token_stats(logits, {}, transform).lse;
+  Tensor z = logits.gather(1, ids.clamp_min(0));
+  z = transformed(z.scalar_type() == at::kDouble ? z : z.to(at::kFloat), transform);
+  return at::where(ids >= 0, z - lse.unsqueeze(1), at::zeros({}, lse.options()));
 }
 
 }  // namespace guerdon::ops

@@ -18,15 +18,16 @@ struct SamplingOptions {
 };
 
 struct Sampled {
-  Tensor token;    ///< [N] int64
+  Tensor token;    ///< [N] int64; -1 for a row without a distribution (all -inf, or a NaN)
   Tensor logprob;  ///< [N] float32: log softmax(z / temperature) over the full vocabulary
                    ///< (temperature 1 when greedy)
+  Tensor kept;     ///< [N] float32: mass of the tokens that top-k, top-p and min-p left; 1 for all
 };
 
 /// One token for each row of logits [N, V]. `uniforms` [N] are numbers in (0, 1), one a row, from a
 /// counter-based generator keyed by (seed, prompt, sample, position): a token does not depend on
 /// the batch that it is drawn in. Inverse CDF over the kept tokens in id order, masses summed in
-/// float64.
+/// float64. `logprob` has the bits that token_stats gives.
 Sampled sample_tokens(const Tensor& logits, std::span<const double> uniforms,
                       const LogitTransform& transform, const SamplingOptions& options);
 

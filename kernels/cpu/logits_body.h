@@ -1,0 +1,246 @@
+/// Rows of logits: statistics and their gradient, block by block. Included once for each
+/// instruction set, inside its own namespace.
+
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+
+/// 64-byte aligned room for one block.
+struct alignas(64) BlockBuffer {
+  float values[kColumnBlock];
+};
+
+/// z = c tanh(scale x / c) / temperature. -inf stays -inf.
+struct LogitMap {
+  float scale, softcap, inverse_temperature;
+  explicit LogitMap(const LogitRow& row)
+      : scale(row.softcap > 0 ? row.scale / row.softcap : row.scale / row.temperature),
+        softcap(row.softcap),
+        inverse_temperature(1.0f / row.temperature) {}
+  bool identity() const { return softcap == 0 && scale == 1.0f; }
+  Vector<float> operator()(Vector<float> x) const {
+    if (softcap == 0) return x * scale;
+    const Vector<float> z = hyperbolic_tangent(x * scale) * softcap * inverse_temperature;
+    return x == kMinusInfinity ? x : z;
+  }
+  /// dz/dx where z is known.
+  Vector<float> slope(Vector<float> z) const {
+    if (softcap == 0) return all(scale);
+    const Vector<float> share = z / (softcap * inverse_temperature);
+    const Vector<float> slope = (1.0f - share * share) * (scale * softcap * inverse_temperature);
+    return z == kMinusInfinity ? Vector<float>{} : slope;
+  }
+};
+
+template <class T>
+inline void map_block(const T* x, int64_t count, const LogitMap& map, float* out) {
+  for (int64_t i = 0; i < count; i += kFloatLanes) {
+    const int64_t n = std::min(kFloatLanes, count - i);
+    Vector<float> z = map(load_some(x + i, n));
+    for (int64_t lane = n; lane < kFloatLanes; ++lane) z[lane] = kMinusInfinity;
+    store(out + i, z);
+  }
+}
+
+inline void map_any(const void* x, Element type, int64_t begin, int64_t count, const LogitMap& map,
+                    float* out) {
+  switch (type) {
+    case Element::float32: return map_block(static_cast<const float*>(x) + begin, count, map, out);
+    case Element::bfloat16:
+      return map_block(static_cast<const Bfloat16*>(x) + begin, count, map, out);
+    case Element::float16: break;
+  }
+  map_block(static_cast<const Float16*>(x) + begin, count, map, out);
+}
+
+/// z of a block, filled up with -inf to whole vectors: in the buffer, or x itself where nothing is
+/// to be done.
+inline const float* logits_of(const LogitRow& row, int64_t begin, int64_t count,
+                              BlockBuffer& buffer) {
+  const LogitMap map(row);
+  const bool combined = row.second != nullptr;
+  if (!combined && row.type == Element::float32 && map.identity() && count % kFloatLanes == 0)
+    return static_cast<const float*>(row.x) + begin;
+  map_any(row.x, row.type, begin, count, map, buffer.values);
+  if (!combined) return buffer.values;
+  BlockBuffer other;
+  map_any(row.second, row.second_type, begin, count, map, other.values);
+  for (int64_t i = 0; i < count; i += kFloatLanes) {
+    // A weight of 0 takes its row out, with its -inf.
+    const Vector<float> a =
+        row.weight != 0 ? load(buffer.values + i) * row.weight : Vector<float>{};
+    const Vector<float> b =
+        row.second_weight != 0 ? load(other.values + i) * row.second_weight : Vector<float>{};
+    store(buffer.values + i, a + b);
+  }
+  for (int64_t i = count; i % kFloatLanes != 0; ++i) buffer.values[i] = kMinusInfinity;
+  return buffer.values;
+}
+
+/// Largest value of whole vectors; -inf for none. NaN is not looked for.
+inline float top_of(const float* z, int64_t count) {
+  Vector<float> a = all(kMinusInfinity), b = a;
+  int64_t i = 0;
+  for (; i + 2 * kFloatLanes <= count; i += 2 * kFloatLanes) {
+    a = larger<float>(load(z + i), a);
+    b = larger<float>(load(z + i + kFloatLanes), b);
+  }
+  for (; i < count; i += kFloatLanes) a = larger<float>(load(z + i), a);
+  return maximum<float>(larger<float>(a, b));
+}
+
+inline double sum_of(Vector<float> a, Vector<float> b) {
+  return static_cast<double>(sum<float>(a)) + static_cast<double>(sum<float>(b));
+}
+
+/// Sums of e^(z - top) over whole vectors, by which of them are asked for.
+template <bool kEntropy, bool kSquares>
+inline void sum_block(const float* z, int64_t count, float top, LogitBlock* out) {
+  Vector<float> s[2] = {}, e[2] = {}, r[2] = {};
+  const auto add = [&](int64_t i, int side) {
+    const Vector<float> d = load(z + i) - top, p = exponential(d);
+    s[side] += p;
+    if constexpr (kEntropy) e[side] += p > 0.0f ? p * d : Vector<float>{};
+    if constexpr (kSquares) r[side] += p * p;
+  };
+  int64_t i = 0;
+  for (; i + 2 * kFloatLanes <= count; i += 2 * kFloatLanes) {
+    __builtin_prefetch(z + i + kColumnBlock);
+    __builtin_prefetch(z + i + kColumnBlock + kFloatLanes);
+    add(i, 0);
+    add(i + kFloatLanes, 1);
+  }
+  for (; i < count; i += kFloatLanes) add(i, 0);
+  out->sum = sum_of(s[0], s[1]);
+  out->entropy_sum = sum_of(e[0], e[1]);
+  out->squares_sum = sum_of(r[0], r[1]);
+}
+
+void logit_block(const LogitRow& row, int64_t begin, int64_t count, const LogitWish& wish,
+                 LogitBlock* out) {
+  BlockBuffer buffer;
+  const float* z = logits_of(row, begin, count, buffer);
+  *out = {};
+  out->top = top_of(z, count);
+  // A block of -inf alone: the shift must not be infinite.
+  const float shift = out->top == kMinusInfinity ? 0.0f : out->top;
+  if (wish.entropy) {
+    wish.squares ? sum_block<true, true>(z, count, shift, out)
+                 : sum_block<true, false>(z, count, shift, out);
+  } else {
+    wish.squares ? sum_block<false, true>(z, count, shift, out)
+                 : sum_block<false, false>(z, count, shift, out);
+  }
+  out->poisoned = out->sum != out->sum || out->top == -kMinusInfinity;
+  if (wish.mean) {
+    Vector<float> total{}, finite{};
+    for (int64_t i = 0; i < count; i += kFloatLanes) {
+      const Vector<float> value = load(z + i);
+      total += value > kMinusInfinity ? value : Vector<float>{};
+      finite += value > kMinusInfinity ? all(1.0f) : Vector<float>{};
+    }
+    out->total = static_cast<double>(sum<float>(total));
+    out->finite = static_cast<int64_t>(sum<float>(finite));
+  }
+  if (!wish.argmax && !wish.raw) return;
+  LogitRow plain = row;
+  plain.scale = plain.temperature = 1, plain.softcap = 0;
+  BlockBuffer raw_buffer;
+  const float* x = LogitMap(row).identity() ? z : logits_of(plain, begin, count, raw_buffer);
+  out->raw_top = top_of(x, count);
+  if (wish.argmax) {
+    for (int64_t i = 0; i < count && out->raw_top > kMinusInfinity; ++i) {
+      if (x[i] == out->raw_top) {
+        out->argmax = i;
+        break;
+      }
+    }
+  }
+  if (wish.raw) {
+    LogitBlock raw{};
+    sum_block<false, false>(x, count, out->raw_top == kMinusInfinity ? 0.0f : out->raw_top, &raw);
+    out->raw_sum = raw.sum;
+  }
+}
+
+void logit_values(const LogitRow& row, int64_t begin, int64_t count, float* z) {
+  BlockBuffer buffer;
+  const float* from = logits_of(row, begin, count, buffer);
+  for (int64_t i = 0; i < count; ++i) z[i] = from[i];
+}
+
+void probabilities(const float* z, int64_t count, float lse, float* p) {
+  for (int64_t i = 0; i < count; i += kFloatLanes) {
+    const int64_t n = std::min(kFloatLanes, count - i);
+    store_some(p + i, exponential(load_some(z + i, n) - lse), n);
+  }
+}
+
+void above(const float* z, const float* p, int64_t count, float threshold, int64_t* number,
+           double* mass) {
+  *number = 0, *mass = 0;
+  for (int64_t begin = 0; begin < count; begin += kColumnBlock) {
+    const int64_t end = std::min(count, begin + kColumnBlock);
+    Integers hits{};
+    Vector<float> sums{};
+    int64_t i = begin;
+    for (; i + kFloatLanes <= end; i += kFloatLanes) {
+      const auto over = load(z + i) > threshold;
+      hits -= over;  // true is -1
+      sums += over ? load(p + i) : Vector<float>{};
+    }
+    int32_t lanes[kFloatLanes];
+    __builtin_memcpy(lanes, &hits, sizeof lanes);
+    for (const int32_t lane : lanes) *number += lane;
+    *mass += static_cast<double>(sum<float>(sums));
+    for (; i < end; ++i) {
+      if (z[i] <= threshold) continue;
+      *number += 1;
+      *mass += static_cast<double>(p[i]);
+    }
+  }
+}
+
+template <class T, class Body>
+inline void write_block(int64_t count, void* out, int64_t begin, const Body& body) {
+  T* to = static_cast<T*>(out) + begin;
+  for (int64_t i = 0; i < count; i += kFloatLanes)
+    store_some(to + i, body(i), std::min(kFloatLanes, count - i));
+}
+template <class Body>
+inline void write_any(Element type, int64_t count, void* out, int64_t begin, const Body& body) {
+  switch (type) {
+    case Element::float32: return write_block<float>(count, out, begin, body);
+    case Element::bfloat16: return write_block<Bfloat16>(count, out, begin, body);
+    case Element::float16: break;
+  }
+  write_block<Float16>(count, out, begin, body);
+}
+
+void logit_gradient(const LogitRow& row, int64_t begin, int64_t count, int64_t token, float lse,
+                    float entropy, float d_logprob, float d_entropy, float d_lse, float smoothing,
+                    void* out) {
+  BlockBuffer buffer;
+  const LogitMap map(row);
+  const float* z = logits_of(row, begin, count, buffer);
+  const bool here = token >= begin && token < begin + count;
+  float at_token = 0;
+  if (here) {
+    // For the token itself 1 - p is -expm1(log p), which keeps its digits when p is near 1.
+    const float zt = z[token - begin], log_p = zt - lse, p = std::exp(log_p);
+    at_token = d_logprob * -std::expm1(log_p) + d_lse * p + smoothing;
+    if (d_entropy != 0 && p > 0) at_token -= d_entropy * p * (log_p + entropy);
+    at_token *= map.slope(all(zt))[0];
+  }
+  const float weight = d_lse - d_logprob;
+  const auto body = [&](int64_t i) {
+    const Vector<float> zi = load(z + i), log_p = zi - lse, p = exponential(log_p);
+    Vector<float> d = p * weight;
+    if (d_entropy != 0) d -= p > 0.0f ? p * (log_p + entropy) * d_entropy : Vector<float>{};
+    if (smoothing != 0) d += zi > kMinusInfinity ? all(smoothing) : Vector<float>{};
+    return d * map.slope(zi);
+  };
+  write_any(row.type, count, out, begin, body);
+  if (here) {
+    const auto single = [&](int64_t) { return all(at_token); };
+    write_any(row.type, 1, out, token, single);
+  }
+}

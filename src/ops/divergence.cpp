@@ -1,0 +1,485 @@
+#include "guerdon/ops/divergence.h"
+
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <cmath>
+#include <limits>
+
+#include "guerdon/base/error.h"
+#include "head.h"
+#include "logit_rows.h"
+#include "row_stats.h"
+
+namespace guerdon::ops {
+namespace {
+
+using kernels::DivergenceKind;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// The teacher of a row: one matrix, or a combination of two.
+struct Teacher {
+  LogitMatrix first;
+  std::optional<LogitMatrix> second;
+  Tensor first_weight, second_weight;  // [N] float
+
+  kernels::LogitRow operator[](int64_t row) const {
+    kernels::LogitRow out = first[row];
+    if (!second) return out;
+    const kernels::LogitRow other = (*second)[row];
+    out.second = other.x, out.second_type = other.type;
+    out.weight = first_weight.const_data_ptr<float>()[row];
+    out.second_weight = second_weight.const_data_ptr<float>()[row];
+    return out;
+  }
+};
+
+/// [N] float each: what the backward pass needs of the forward one.
+struct PairSums {
+  Tensor value, inner, lse_student, lse_teacher;
+};
+
+/// Log-sum-exp of rows that are built on the fly (F8's combination too).
+template <class Rows>
+Tensor lse_of(const Rows& matrix, int64_t rows, int64_t columns, const bool* live) {
+  Tensor lse = at::zeros({rows}, at::kFloat);
+  reduce_rows<kernels::LogitBlock>(
+      rows, columns, live,
+      [&](int64_t row, int64_t begin, int64_t count, kernels::LogitBlock* block) {
+        kernels::kernels().logit_block(matrix[row], begin, count, {}, block);
+      },
+      [&](int64_t row, const std::vector<kernels::LogitBlock>& blocks) {
+        double top = -kInfinity, sum = 0;
+        bool poisoned = false;
+        for (const kernels::LogitBlock& b : blocks) {
+          poisoned = poisoned || b.poisoned;
+          if (std::isinf(b.top)) continue;
+          const double M = std::max(top, static_cast<double>(b.top));
+          sum = sum * (sum > 0 ? std::exp(top - M) : 0) +
+                b.sum * std::exp(static_cast<double>(b.top) - M);
+          top = M;
+        }
+        lse.data_ptr<float>()[row] =
+            static_cast<float>(poisoned  ? std::numeric_limits<double>::quiet_NaN()
+                               : sum > 0 ? top + std::log(sum)
+                                         : top);
+      });
+  return lse;
+}
+
+/// kernels.md 3.3: both log-sum-exps and both KLs from one read.
+void fast_kl(const LogitMatrix& student, const Teacher& teacher, DivergenceKind kind,
+             const bool* live, PairSums& out) {
+  reduce_rows<kernels::PairBlock>(
+      student.rows(), student.columns(), live,
+      [&](int64_t row, int64_t begin, int64_t count, kernels::PairBlock* block) {
+        kernels::kernels().pair_block(student[row], teacher[row], begin, count, block);
+      },
+      [&](int64_t row, const std::vector<kernels::PairBlock>& blocks) {
+        double mz = -kInfinity, mw = -kInfinity, s = 0, u = 0, a = 0, b = 0;
+        bool poisoned = false;
+        for (const kernels::PairBlock& k : blocks) {
+          poisoned = poisoned || k.poisoned;
+          const double top_z = k.top_z, top_w = k.top_w;
+          const double Mz = std::max(mz, top_z), Mw = std::max(mw, top_w);
+          // A sum is moved to new maxima; an empty one has nothing to move.
+          const auto moved = [](double sum, double extra, double own, double other, double& target,
+                                double& target_extra) {
+            if (sum == 0) return;
+            const double factor = std::exp(own);
+            target += factor * sum;
+            target_extra += factor * (extra + sum * (own - other));
+          };
+          double ns = 0, nu = 0, na = 0, nb = 0;
+          const auto shift = [](double from, double to) {
+            return std::isinf(to) ? 0.0 : from - to;
+          };
+          moved(s, a, shift(mz, Mz), std::isinf(mw) ? 0.0 : mw - Mw, ns, na);
+          moved(k.sum_z, k.reverse, shift(top_z, Mz), std::isinf(top_w) ? 0.0 : top_w - Mw, ns, na);
+          moved(u, b, shift(mw, Mw), std::isinf(mz) ? 0.0 : mz - Mz, nu, nb);
+          moved(k.sum_w, k.forward, shift(top_w, Mw), std::isinf(top_z) ? 0.0 : top_z - Mz, nu, nb);
+          s = ns, u = nu, a = na, b = nb, mz = Mz, mw = Mw;
+        }
+        const double kl = kind == DivergenceKind::reverse_kl ? a / s - std::log(s) + std::log(u)
+                                                             : b / u - std::log(u) + std::log(s);
+        const auto set = [&](const Tensor& to, double value) {
+          to.data_ptr<float>()[row] =
+              static_cast<float>(poisoned ? std::numeric_limits<double>::quiet_NaN() : value);
+        };
+        set(out.value, s == 0 || u == 0 ? 0.0 : (kl < 0 ? 0.0 : kl));
+        set(out.lse_student, s == 0 ? -kInfinity : mz + std::log(s));
+        set(out.lse_teacher, u == 0 ? -kInfinity : mw + std::log(u));
+      });
+}
+
+kernels::DivergenceRow row_of(const LogitMatrix& student, const Teacher& teacher, double beta,
+                              const PairSums& sums, int64_t row) {
+  return {.student = student[row],
+          .teacher = teacher[row],
+          .lse_student = sums.lse_student.const_data_ptr<float>()[row],
+          .lse_teacher = sums.lse_teacher.const_data_ptr<float>()[row],
+          .beta = static_cast<float>(beta)};
+}
+
+PairSums pair_sums(const LogitMatrix& student, const Teacher& teacher, DivergenceKind kind,
+                   double beta, bool fast, const bool* live) {
+  const int64_t rows = student.rows(), columns = student.columns();
+  const auto zeros = [&] { return at::zeros({rows}, at::kFloat); };
+  PairSums out{zeros(), zeros(), zeros(), zeros()};
+  if (fast && (kind == DivergenceKind::reverse_kl || kind == DivergenceKind::forward_kl)) {
+    fast_kl(student, teacher, kind, live, out);
+    return out;
+  }
+  out.lse_student = lse_of(student, rows, columns, live);
+  out.lse_teacher = lse_of(teacher, rows, columns, live);
+  reduce_rows<kernels::DivergenceBlock>(
+      rows, columns, live,
+      [&](int64_t row, int64_t begin, int64_t count, kernels::DivergenceBlock* block) {
+        kernels::kernels().divergence_block(row_of(student, teacher, beta, out, row), kind, begin,
+                                            count, block);
+      },
+      [&](int64_t row, const std::vector<kernels::DivergenceBlock>& blocks) {
+        double value = 0, inner = 0;
+        for (const kernels::DivergenceBlock& b : blocks) value += b.value, inner += b.inner;
+        // Rows of -inf alone have no distribution; a NaN of either side is one of the row.
+        const float both = out.lse_student.const_data_ptr<float>()[row] +
+                           out.lse_teacher.const_data_ptr<float>()[row];
+        const bool empty = std::isinf(both);
+        if (std::isnan(both)) value = both;
+        out.value.data_ptr<float>()[row] = empty ? 0.0f : static_cast<float>(value);
+        out.inner.data_ptr<float>()[row] = empty ? 0.0f : static_cast<float>(inner);
+      });
+  return out;
+}
+
+/// d: upstream [N] float. The gradient into `out`, of the side's type and sizes, which may be the
+/// side itself.
+void pair_gradient(const LogitMatrix& student, const Teacher& teacher, DivergenceKind kind,
+                   double beta, const PairSums& sums, bool of_student, const Tensor& d,
+                   const bool* live, Tensor& out) {
+  const auto element = static_cast<int64_t>(out.element_size());
+  const auto number = [](const Tensor& x, int64_t row) { return x.const_data_ptr<float>()[row]; };
+  for_each_slice(student.rows(), student.columns(), [&](int64_t row, int64_t begin, int64_t count) {
+    char* to = static_cast<char*>(out.data_ptr()) + row * out.stride(0) * element;
+    const bool none = (live && !live[row]) || number(d, row) == 0 ||
+                      std::isinf(number(sums.lse_student, row)) ||
+                      std::isinf(number(sums.lse_teacher, row));
+    if (none) {
+      std::fill_n(to + begin * element, count * element, char{0});
+      return;
+    }
+    // KL = inf: the finite part's limit, so that no infinity enters the model.
+    const float value = number(sums.value, row);
+    kernels::kernels().divergence_gradient(
+        row_of(student, teacher, beta, sums, row), kind, of_student, begin, count,
+        std::isinf(value) ? 0.0f : value, number(sums.inner, row), number(d, row), to);
+  });
+}
+
+/// By LibTorch's operators, differentiable: the reference, and what float64 takes.
+Tensor composed(const Tensor& z, const Tensor& w, DivergenceKind kind, double beta) {
+  const Tensor log_p = at::log_softmax(z, -1), log_q = at::log_softmax(w, -1);
+  const Tensor zero = at::zeros({}, z.options());
+  // sum a (log a - log b), 0 where a is 0.
+  const auto kl = [&](const Tensor& log_a, const Tensor& log_b) {
+    const Tensor none = log_a.isneginf();
+    const Tensor ratio = at::where(none, zero, log_a) - at::where(none, zero, log_b);
+    return (log_a.exp() * ratio).sum(-1);
+  };
+  switch (kind) {
+    case DivergenceKind::reverse_kl: return kl(log_p, log_q);
+    case DivergenceKind::forward_kl: return kl(log_q, log_p);
+    case DivergenceKind::total_variation: return (log_p.exp() - log_q.exp()).abs().sum(-1);
+    case DivergenceKind::jsd: break;
+  }
+  const Tensor log_m = at::logaddexp(log_q + std::log(beta), log_p + std::log1p(-beta));
+  return beta * kl(log_q, log_m) + (1 - beta) * kl(log_p, log_m);
+}
+
+struct Resolved {
+  DivergenceKind kind;
+  double beta;
+};
+
+Resolved resolved(Divergence kind, const DivergenceOptions& o) {
+  switch (kind) {
+    case Divergence::reverse_kl: return {DivergenceKind::reverse_kl, 0};
+    case Divergence::forward_kl: return {DivergenceKind::forward_kl, 0};
+    case Divergence::total_variation: return {DivergenceKind::total_variation, 0};
+    case Divergence::jsd: break;
+  }
+  GUERDON_CHECK(o.beta >= 0 && o.beta <= 1, "divergence: beta ", o.beta, " lies outside [0, 1]");
+  if (o.beta == 0) return {DivergenceKind::forward_kl, 0};
+  if (o.beta == 1) return {DivergenceKind::reverse_kl, 0};
+  return {DivergenceKind::jsd, o.beta};
+}
+
+class DivergenceFunction : public torch::autograd::Function<DivergenceFunction> {
+ public:
+  static Tensor forward(AutogradContext* context, const Tensor& student, const Tensor& teacher,
+                        const std::optional<Tensor>& second, const std::optional<Tensor>& weights,
+                        const std::optional<Tensor>& live, const DivergenceOptions& o,
+                        Resolved how) {
+    const PairSums sums = pair_sums(
+        LogitMatrix(student, o.student),
+        teacher_of(teacher, second.value_or(Tensor()), weights.value_or(Tensor()), o.teacher),
+        how.kind, how.beta, o.fast, data(live.value_or(Tensor())));
+    context->save_for_backward({student, teacher, second.value_or(Tensor()),
+                                weights.value_or(Tensor()), live.value_or(Tensor()), sums.value,
+                                sums.inner, sums.lse_student, sums.lse_teacher,
+                                o.student.temperatures, o.teacher.temperatures});
+    context->saved_data["transforms"] =
+        std::vector<double>{o.student.scale, o.student.softcap, o.student.temperature,
+                            o.teacher.scale, o.teacher.softcap, o.teacher.temperature};
+    context->saved_data["kind"] = static_cast<int64_t>(how.kind);
+    context->saved_data["beta"] = how.beta;
+    return sums.value;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list s = context->get_saved_variables();
+    const std::vector<double> t = context->saved_data["transforms"].toDoubleVector();
+    const LogitTransform student{t[0], t[1], t[2], s[9]}, teacher{t[3], t[4], t[5], s[10]};
+    const auto kind = static_cast<DivergenceKind>(context->saved_data["kind"].toInt());
+    const Tensor d = gradients[0].to(at::kFloat).contiguous();
+    const LogitMatrix z(s[0], student);
+    const Teacher w = teacher_of(s[1], s[2], s[3], teacher);
+    const auto gradient = [&](bool of_student) {
+      Tensor out = at::empty_like(s[of_student ? 0 : 1], at::MemoryFormat::Contiguous);
+      pair_gradient(z, w, kind, context->saved_data["beta"].toDouble(), {s[5], s[6], s[7], s[8]},
+                    of_student, d, data(s[4]), out);
+      return out;
+    };
+    Tensor of_student, of_teacher;
+    if (context->needs_input_grad(0)) of_student = gradient(true);
+    if (context->needs_input_grad(1)) {
+      GUERDON_CHECK(!s[2].defined() &&
+                        (kind == DivergenceKind::reverse_kl || kind == DivergenceKind::forward_kl),
+                    "divergence: a gradient to the teacher exists for the two KL kinds alone");
+      of_teacher = gradient(false);
+    }
+    return {of_student, of_teacher, {}, {}, {}, {}, {}};
+  }
+
+  static Teacher teacher_of(const Tensor& first, const Tensor& second, const Tensor& weights,
+                            const LogitTransform& transform) {
+    if (!second.defined()) return {LogitMatrix(first, transform), std::nullopt, {}, {}};
+    return {LogitMatrix(first, transform), LogitMatrix(second, transform), weights[0].contiguous(),
+            weights[1].contiguous()};
+  }
+  static const bool* data(const Tensor& live) {
+    return live.defined() ? live.const_data_ptr<bool>() : nullptr;
+  }
+};
+
+std::optional<Tensor> optional(const Tensor& x) {
+  return x.defined() ? std::optional<Tensor>(x) : std::nullopt;
+}
+
+/// c1, c2 as [2, N].
+Tensor combination(const Tensor& first, const Tensor& second, int64_t rows) {
+  for (const Tensor& w : {first, second}) {
+    GUERDON_CHECK(w.dim() == 1 && w.size(0) == rows, "combined_kl: weights ", w.sizes(), " for ",
+                  rows, " rows");
+  }
+  return at::stack({first, second}).detach();
+}
+
+Tensor value_of(const Tensor& given_student, const Tensor& given_teacher,
+                const Tensor& given_second, const Tensor& weights, const Resolved& how,
+                const DivergenceOptions& o, const Tensor& mask) {
+  Tensor student = given_student, teacher = given_teacher, second = given_second;
+  check_logits("divergence", student, o.student);
+  check_logits("divergence", teacher, o.teacher);
+  if (o.truncate_vocabulary) {
+    const int64_t width = std::min(student.size(1), teacher.size(1));
+    student = student.narrow(1, 0, width), teacher = teacher.narrow(1, 0, width);
+  }
+  GUERDON_CHECK(student.sizes() == teacher.sizes(), "divergence: student ", student.sizes(),
+                " and teacher ", teacher.sizes(), " differ");
+  GUERDON_CHECK(!second.defined() || second.sizes() == teacher.sizes(), "combined_kl: teachers ",
+                teacher.sizes(), " and ", second.defined() ? second.sizes() : at::IntArrayRef(),
+                " differ");
+  const Tensor live = live_rows("divergence", {}, {.mask = mask}, student.size(0), student.size(1));
+  const bool kernel = has_logit_kernel(student) && has_logit_kernel(teacher) &&
+                      (!second.defined() || has_logit_kernel(second));
+  if (kernel) {
+    return DivergenceFunction::apply(student, teacher, optional(second),
+                                     optional(weights.defined() ? weights.to(at::kFloat) : weights),
+                                     optional(live), o, how);
+  }
+  const auto rows = live.defined() ? live.nonzero().squeeze(1) : Tensor();
+  const auto chosen = [&](const Tensor& x, const LogitTransform& t) {
+    const Tensor wide = x.to(at::kDouble);
+    if (!rows.defined()) return transformed(wide, t);
+    return transformed(wide.index_select(0, rows), selected(t, rows));
+  };
+  Tensor w = chosen(teacher, o.teacher);
+  if (second.defined()) {
+    const Tensor c = rows.defined() ? weights.index_select(1, rows) : weights;
+    const auto weighted = [&](const Tensor& x, const Tensor& by) {
+      const Tensor column = by.to(at::kDouble).unsqueeze(1);
+      return at::where(column == 0, at::zeros({}, x.options()), x * column);
+    };
+    w = weighted(w, c[0]) + weighted(chosen(second, o.teacher), c[1]);
+  }
+  const Tensor value = composed(chosen(student, o.student), w, how.kind, how.beta);
+  if (!rows.defined()) return value;
+  return at::zeros({live.size(0)}, value.options()).index_copy(0, rows, value);
+}
+
+/// Rows [begin, begin + n) of the heads' logits.
+Tensor logits_of(const Head& head, int64_t begin, int64_t count, const HeadOptions& options) {
+  return chunk_logits(head.hidden.narrow(0, begin, count), head.weight, head.bias, options);
+}
+
+/// The student's hidden, weight, bias -> the rows' divergence, all logits one chunk at a time.
+class LinearDivergence : public torch::autograd::Function<LinearDivergence> {
+ public:
+  static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& weight,
+                        const std::optional<Tensor>& bias, const Head& first, const Head& second,
+                        const std::optional<Tensor>& given_weights, const DivergenceOptions& o,
+                        Resolved how, const HeadOptions& options) {
+    const Tensor weights = given_weights.value_or(Tensor());
+    std::vector<Tensor> values;
+    const Head student{hidden, weight, bias.value_or(Tensor())};
+    each_chunk(student, second.hidden.defined(), options, [&](int64_t begin, int64_t count) {
+      values.push_back(
+          chunk_value(student, first, second, weights, o, how, options, begin, count, nullptr));
+    });
+    context->save_for_backward({hidden, weight, student.bias, first.hidden, first.weight,
+                                first.bias, second.hidden, second.weight, second.bias, weights,
+                                o.student.temperatures, o.teacher.temperatures});
+    context->saved_data["transforms"] =
+        std::vector<double>{o.student.scale, o.student.softcap, o.student.temperature,
+                            o.teacher.scale, o.teacher.softcap, o.teacher.temperature};
+    context->saved_data["how"] = std::vector<int64_t>{
+        static_cast<int64_t>(how.kind), o.fast, options.workspace_bytes, options.float_logits};
+    context->saved_data["beta"] = how.beta;
+    return values.empty() ? at::zeros({0}, at::kFloat) : at::cat(values);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list s = context->get_saved_variables();
+    const std::vector<double> t = context->saved_data["transforms"].toDoubleVector();
+    const std::vector<int64_t> h = context->saved_data["how"].toIntVector();
+    const DivergenceOptions o{.student = {t[0], t[1], t[2], s[10]},
+                              .teacher = {t[3], t[4], t[5], s[11]},
+                              .fast = h[1] != 0};
+    const Resolved how{static_cast<DivergenceKind>(h[0]), context->saved_data["beta"].toDouble()};
+    const HeadOptions options{h[2], h[3] != 0};
+    const Head student{s[0], s[1], s[2]};
+    const bool of_bias = student.bias.defined() && context->needs_input_grad(2);
+    HeadGradients sums(student.hidden, student.weight, student.bias, context->needs_input_grad(0),
+                       context->needs_input_grad(1), of_bias);
+    each_chunk(student, s[6].defined(), options, [&](int64_t begin, int64_t count) {
+      Tensor d_logits = gradients[0].narrow(0, begin, count);
+      chunk_value(student, {s[3], s[4], s[5]}, {s[6], s[7], s[8]}, s[9], o, how, options, begin,
+                  count, &d_logits);
+      sums.add(begin, d_logits);
+    });
+    return {sums.hidden(), sums.weight(), sums.bias(), {}, {}, {}, {}, {}, {}};
+  }
+
+ private:
+  template <class Body>
+  static void each_chunk(const Head& student, bool two, const HeadOptions& options,
+                         const Body& body) {
+    const int64_t rows = student.hidden.size(0),
+                  chunk = chunk_rows(logit_row_bytes(student.hidden, student.weight), options,
+                                     two ? 4 : 3);
+    for (int64_t begin = 0; begin < rows; begin += chunk)
+      body(begin, std::min(chunk, rows - begin));
+  }
+
+  /// The chunk's values; with `gradient`, the upstream gradient becomes that of the student's
+  /// logits.
+  static Tensor chunk_value(const Head& student, const Head& first, const Head& second,
+                            const Tensor& weights, const DivergenceOptions& o, const Resolved& how,
+                            const HeadOptions& options, int64_t begin, int64_t count,
+                            Tensor* gradient) {
+    DivergenceOptions part = o;
+    part.student = narrowed(o.student, begin, count);
+    part.teacher = narrowed(o.teacher, begin, count);
+    Tensor z, w, w2, c;
+    {
+      const at::NoGradGuard no_gradient;
+      z = logits_of(student, begin, count, options);
+      w = logits_of(first, begin, count, options);
+      if (second.hidden.defined()) w2 = logits_of(second, begin, count, options);
+      if (weights.defined()) c = weights.narrow(1, begin, count);
+    }
+    const at::AutoGradMode mode(gradient != nullptr);
+    if (gradient) z.requires_grad_();
+    const Tensor value = value_of(z, w, w2, c, how, part, {});
+    if (gradient)
+      *gradient = torch::autograd::grad({value}, {z}, {gradient->to(value.scalar_type())})[0];
+    return value.detach();
+  }
+};
+
+Tensor linear_value(const Head& student, const Head& first, const Head& second,
+                    const Tensor& weights, const Resolved& how, const DivergenceOptions& o,
+                    const Tensor& mask, const HeadOptions& options) {
+  check_head("linear_divergence", student.hidden, student.weight, student.bias);
+  const int64_t rows = student.hidden.size(0);
+  for (const Head* teacher : {&first, &second}) {
+    if (!teacher->hidden.defined()) continue;
+    check_head("linear_divergence", teacher->hidden, teacher->weight, teacher->bias);
+    GUERDON_CHECK(teacher->hidden.size(0) == rows, "linear_divergence: ", rows, " student rows, ",
+                  teacher->hidden.size(0), " teacher rows");
+    GUERDON_CHECK(!teacher->hidden.requires_grad() || !c10::GradMode::is_enabled(),
+                  "linear_divergence: the teacher takes no gradient; detach its hidden states");
+  }
+  const Tensor live =
+      live_rows("linear_divergence", {}, {.mask = mask}, rows, student.weight.size(0));
+  if (!live.defined() || live.all().item<bool>()) {
+    return LinearDivergence::apply(student.hidden, student.weight, optional(student.bias), first,
+                                   second, optional(weights), o, how, options);
+  }
+  const Tensor some = live.nonzero().squeeze(1);
+  const auto part = [&](const Head& head) {
+    return Head{head.hidden.defined() ? head.hidden.index_select(0, some) : head.hidden,
+                head.weight, head.bias};
+  };
+  DivergenceOptions of_some = o;
+  of_some.student = selected(o.student, some), of_some.teacher = selected(o.teacher, some);
+  const Tensor value = linear_value(part(student), part(first), part(second),
+                                    weights.defined() ? weights.index_select(1, some) : weights,
+                                    how, of_some, {}, options);
+  return at::zeros({rows}, value.options()).index_copy(0, some, value);
+}
+
+}  // namespace
+
+Tensor divergence(const Tensor& student, const Tensor& teacher, Divergence kind,
+                  const DivergenceOptions& options, const Tensor& mask) {
+  return value_of(student, teacher, {}, {}, resolved(kind, options), options, mask);
+}
+
+Tensor combined_kl(const Tensor& student, const Tensor& first, const Tensor& second,
+                   const Tensor& first_weight, const Tensor& second_weight,
+                   const DivergenceOptions& options, const Tensor& mask) {
+  return value_of(student, first, second, combination(first_weight, second_weight, student.size(0)),
+                  {DivergenceKind::reverse_kl, 0}, options, mask);
+}
+
+Tensor linear_divergence(const Head& student, const Head& teacher, Divergence kind,
+                         const DivergenceOptions& options, const Tensor& mask,
+                         const HeadOptions& head) {
+  return linear_value(student, teacher, {}, {}, resolved(kind, options), options, mask, head);
+}
+
+Tensor linear_combined_kl(const Head& student, const Head& first, const Head& second,
+                          const Tensor& first_weight, const Tensor& second_weight,
+                          const DivergenceOptions& options, const Tensor& mask,
+                          const HeadOptions& head) {
+  return linear_value(student, first, second,
+                      combination(first_weight, second_weight, student.hidden.size(0)),
+                      {DivergenceKind::reverse_kl, 0}, options, mask, head);
+}
+
+}  // namespace guerdon::ops
