@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "guerdon/base/error.h"
+#include "guerdon/ops/linear.h"
 #include "head.h"
 #include "logit_rows.h"
 #include "row_stats.h"
@@ -437,6 +438,17 @@ Tensor linear_value(const Head& student, const Head& first, const Head& second,
   const Tensor live =
       live_rows("linear_divergence", {}, {.mask = mask}, rows, student.weight.size(0));
   if (!live.defined() || live.all().item<bool>()) {
+    const int64_t row_bytes = logit_row_bytes(student.hidden, student.weight);
+    const bool wide = student.weight.scalar_type() == at::kFloat;
+    if (wide && rows * row_bytes * (second.hidden.defined() ? 4 : 3) <= options.workspace_bytes) {
+      // Everything fits: the logits are kept for the backward pass, which saves the products there.
+      const auto frozen = [&](const Head& head) {
+        const at::NoGradGuard no_gradient;
+        return head.hidden.defined() ? logits_of(head, 0, rows, options) : Tensor();
+      };
+      return value_of(linear(student.hidden.to(at::kFloat), student.weight, student.bias),
+                      frozen(first), frozen(second), weights, how, o, {});
+    }
     return LinearDivergence::apply(student.hidden, student.weight, optional(student.bias), first,
                                    second, optional(weights), o, how, options);
   }
