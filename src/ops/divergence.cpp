@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "composed.h"
 #include "guerdon/base/error.h"
 #include "guerdon/ops/linear.h"
 #include "head.h"
@@ -180,26 +181,6 @@ void pair_gradient(const LogitMatrix& student, const Teacher& teacher, Divergenc
   });
 }
 
-/// By LibTorch's operators, differentiable: the reference, and what float64 takes.
-Tensor composed(const Tensor& z, const Tensor& w, DivergenceKind kind, double beta) {
-  const Tensor log_p = at::log_softmax(z, -1), log_q = at::log_softmax(w, -1);
-  const Tensor zero = at::zeros({}, z.options());
-  // sum a (log a - log b), 0 where a is 0.
-  const auto kl = [&](const Tensor& log_a, const Tensor& log_b) {
-    const Tensor none = log_a.isneginf();
-    const Tensor ratio = at::where(none, zero, log_a) - at::where(none, zero, log_b);
-    return (log_a.exp() * ratio).sum(-1);
-  };
-  switch (kind) {
-    case DivergenceKind::reverse_kl: return kl(log_p, log_q);
-    case DivergenceKind::forward_kl: return kl(log_q, log_p);
-    case DivergenceKind::total_variation: return (log_p.exp() - log_q.exp()).abs().sum(-1);
-    case DivergenceKind::jsd: break;
-  }
-  const Tensor log_m = at::logaddexp(log_q + std::log(beta), log_p + std::log1p(-beta));
-  return beta * kl(log_q, log_m) + (1 - beta) * kl(log_p, log_m);
-}
-
 struct Resolved {
   DivergenceKind kind;
   double beta;
@@ -327,7 +308,7 @@ Tensor value_of(const Tensor& given_student, const Tensor& given_teacher,
     };
     w = weighted(w, c[0]) + weighted(chosen(second, o.teacher), c[1]);
   }
-  const Tensor value = composed(chosen(student, o.student), w, how.kind, how.beta);
+  const Tensor value = composed_divergence(chosen(student, o.student), w, how.kind, how.beta);
   if (!rows.defined()) return value;
   return at::zeros({live.size(0)}, value.options()).index_copy(0, rows, value);
 }

@@ -6,6 +6,7 @@
 #include <limits>
 #include <span>
 
+#include "composed.h"
 #include "guerdon/base/error.h"
 #include "logit_rows.h"
 #include "row_stats.h"
@@ -46,30 +47,6 @@ struct MergedRow {
     }
   }
 };
-
-TokenStats composed(const Tensor& logits, const Tensor& tokens, const LogitTransform& transform,
-                    const StatsRequest& request) {
-  const Tensor x = logits.scalar_type() == at::kDouble ? logits : logits.to(at::kFloat);
-  const Tensor z = transformed(x, transform), log_p = at::log_softmax(z, -1);
-  TokenStats out;
-  out.lse = z.logsumexp(-1);
-  if (tokens.defined()) out.logprob = log_p.gather(1, tokens.unsqueeze(1)).squeeze(1);
-  if (request.entropy) {
-    // p = 0 contributes 0, also where log p is -inf.
-    const Tensor finite = at::where(log_p.isneginf(), at::zeros({}, log_p.options()), log_p);
-    out.entropy = -(log_p.exp() * finite).sum(-1);
-  }
-  if (request.mean_logit) {
-    const Tensor masked = z.isneginf();
-    out.mean_logit =
-        at::where(masked, at::zeros({}, z.options()), z).sum(-1) / (~masked).sum(-1).clamp_min(1);
-  }
-  const at::NoGradGuard no_gradient;
-  if (request.argmax) out.argmax = x.argmax(-1);
-  if (request.sum_squares) out.sum_squares = (2 * log_p).logsumexp(-1);
-  if (request.raw_lse) out.raw_lse = x.logsumexp(-1);
-  return out;
-}
 
 /// logits -> (logprob, entropy, lse, mean_logit, argmax, sum_squares, raw_lse).
 class TokenStatsFunction : public torch::autograd::Function<TokenStatsFunction> {
@@ -237,11 +214,11 @@ TokenStats token_stats(const Tensor& logits, const Tensor& tokens, const LogitTr
                                                request, temporary),
                      tokens.defined(), request);
   }
-  if (!alive.defined()) return composed(logits, tokens, transform, request);
+  if (!alive.defined()) return composed_stats(logits, tokens, transform, request);
   return scattered(alive, [&](const Tensor& rows) {
-    return composed(logits.index_select(0, rows),
-                    tokens.defined() ? tokens.index_select(0, rows) : tokens,
-                    selected(transform, rows), request);
+    return composed_stats(logits.index_select(0, rows),
+                          tokens.defined() ? tokens.index_select(0, rows) : tokens,
+                          selected(transform, rows), request);
   });
 }
 

@@ -1,0 +1,18 @@
+/// Private to `ops`: the plain forms, by LibTorch's operators alone. Differentiable as often as one
+/// likes, of any device and type; what float64 takes, what the kernels are compared with, and what
+/// is traced where there are no numbers to read.
+#pragma once
+
+#include "guerdon/ops/token_stats.h"
+#include "kernels/cpu/kernels.h"
+
+namespace guerdon::ops {
+
+TokenStats composed_stats(const Tensor& logits, const Tensor& tokens,
+                          const LogitTransform& transform, const StatsRequest& request);
+
+/// Of z and w that have been transformed already: [N].
+Tensor composed_divergence(const Tensor& z, const Tensor& w, kernels::DivergenceKind kind,
+                           double beta);
+
+}  // namespace guerdon::ops
