@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "guerdon/base/error.h"
 #include "guerdon/base/utf8.h"
 #include "text/unicode.h"
 
@@ -30,6 +31,7 @@ Encoding::Range AlignedText::origin(size_t begin, size_t end) const {
 AlignedText AlignedText::slice(size_t begin, size_t end) const {
   AlignedText part;
   part.bytes_ = bytes_.substr(begin, end - begin);
+  part.limit_ = limit_;
   part.tracked_ = tracked_;
   part.changed_ = changed_;
   part.begin_ = begin_ + (changed_ ? 0 : begin);
@@ -44,6 +46,7 @@ AlignedText AlignedText::slice(size_t begin, size_t end) const {
 AlignedText AlignedText::empty() const {
   AlignedText text;
   text.begin_ = begin_;
+  text.limit_ = limit_;
   text.tracked_ = tracked_;
   text.changed_ = true;
   return text;
@@ -75,9 +78,17 @@ AlignedText::Origin Rewriter::origin_for(int change) const {
   return at_ > begin_ ? source_.origin_at(at_ - 1) : AlignedText::Origin{start, start};
 }
 
+void Rewriter::append(char32_t c) {
+  utf8_append(target_.bytes_, c);
+  if (target_.bytes_.size() > target_.limit_)
+    fail_input("text", str("the tokenizer's components make it longer than ", target_.limit_,
+                           " bytes (limit: ", Growth::kFactor, " times its length and ",
+                           Growth::kFree, ")"));
+}
+
 void Rewriter::put(char32_t c, int change) {
   const size_t before = target_.bytes_.size();
-  utf8_append(target_.bytes_, c);
+  append(c);
   if (target_.tracked_)
     target_.origins_.insert(target_.origins_.end(), target_.bytes_.size() - before,
                             origin_for(change));
@@ -86,7 +97,7 @@ void Rewriter::put(char32_t c, int change) {
 
 void Rewriter::put_from(char32_t c, size_t at, size_t length) {
   const size_t before = target_.bytes_.size();
-  utf8_append(target_.bytes_, c);
+  append(c);
   if (!target_.tracked_) return;
   AlignedText::Origin origin{static_cast<uint32_t>(start_), static_cast<uint32_t>(start_)};
   if (length > 0) {

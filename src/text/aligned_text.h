@@ -11,6 +11,13 @@
 
 namespace guerdon::text {
 
+/// How much longer hostile components of a tokenizer may make a text: what real ones do to real
+/// texts (marks for spaces, bytes written as characters, decomposition) stays far below.
+struct Growth {
+  static constexpr size_t kFactor = 16, kFree = size_t{64} << 10;
+  static constexpr size_t limit(size_t size) { return kFactor * size + kFree; }
+};
+
 class AlignedText {
  public:
   struct Origin {
@@ -21,7 +28,7 @@ class AlignedText {
   /// The bytes [begin, begin + part.size()) of the input, unchanged. Without `tracked` no origins
   /// are kept.
   AlignedText(std::string_view part, size_t begin, bool tracked)
-      : bytes_(part), begin_(begin), tracked_(tracked) {}
+      : bytes_(part), begin_(begin), limit_(Growth::limit(part.size())), tracked_(tracked) {}
 
   const std::string& bytes() const { return bytes_; }
   bool tracked() const { return tracked_; }
@@ -45,6 +52,7 @@ class AlignedText {
   friend class Rewriter;
   std::string bytes_;
   size_t begin_ = 0;
+  size_t limit_ = 0;  // in bytes, of what this text may become
   bool tracked_ = false;
   bool changed_ = false;  // false: byte i is byte begin_ + i of the input, and origins_ is empty
   std::vector<Origin> origins_;  // one for each byte of a changed, tracked text
@@ -54,7 +62,7 @@ class AlignedText {
 /// character says what it replaces, in the terms of the Hugging Face library so that offsets agree
 /// with it: `change` 0 stands for the next source character, 1 (or more) is new and shares the
 /// origin of what precedes the present source position, -n stands for the next source character and
-/// swallows n more.
+/// swallows n more. A text that outgrows its Growth is an Error (Kind::input).
 class Rewriter {
  public:
   Rewriter(const AlignedText& source, size_t begin, size_t end, AlignedText& target);
@@ -69,6 +77,7 @@ class Rewriter {
   size_t position() const { return at_; }
 
  private:
+  void append(char32_t c);
   void swallow(size_t characters);
   AlignedText::Origin origin_for(int change) const;
 

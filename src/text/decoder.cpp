@@ -13,6 +13,9 @@
 namespace guerdon::text {
 namespace {
 
+// Real decoders write a mark of one character as a space.
+constexpr double kMaxGrowth = 64.0;
+
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 /// A stage that looks at whole tokens.
@@ -242,7 +245,14 @@ class ReplaceStage final : public WholeTokens {
 class Replace final : public Decoder {
  public:
   explicit Replace(const Node& node)
-      : pattern_(read_pattern(node["pattern"])), content_(node["content"].text()) {}
+      : pattern_(read_pattern(node["pattern"])), content_(node["content"].text()) {
+    const auto length = static_cast<double>(content_.size());
+    // An expression may match nothing before each byte.
+    growth_ = 1.0 + length;
+    if (const std::string literal = node["pattern"].text_or("String", ""); !literal.empty())
+      growth_ = std::max(1.0, length / static_cast<double>(literal.size()));
+  }
+  double growth() const override { return growth_; }
   std::unique_ptr<DecoderStage> start(DecoderStage& next) const override {
     return std::make_unique<ReplaceStage>(pattern_, content_, next);
   }
@@ -250,6 +260,7 @@ class Replace final : public Decoder {
  private:
   Pattern pattern_;
   std::string content_;
+  double growth_ = 1.0;
 };
 
 void replace_all(std::string& text, std::string_view from, std::string_view to) {
@@ -365,14 +376,19 @@ class SequenceStage final : public DecoderStage {
 class Sequence final : public Decoder {
  public:
   explicit Sequence(const Node& node) {
-    for (const Node& part : node["decoders"].elements()) parts_.push_back(read_decoder(part));
+    for (const Node& part : node["decoders"].elements()) {
+      parts_.push_back(read_decoder(part));
+      growth_ *= parts_.back()->growth();
+    }
   }
+  double growth() const override { return growth_; }
   std::unique_ptr<DecoderStage> start(DecoderStage& next) const override {
     return std::make_unique<SequenceStage>(parts_, next);
   }
 
  private:
   std::vector<std::unique_ptr<Decoder>> parts_;
+  double growth_ = 1.0;
 };
 
 std::unique_ptr<Decoder> read_metaspace(const Node& node) {
@@ -402,6 +418,21 @@ std::unique_ptr<Decoder> read_word_piece(const Node& node) {
         }
         return cleanup ? tidy(std::move(text)) : text;
       });
+}
+
+std::unique_ptr<Decoder> read_any(const Node& node) {
+  const std::string type = node.type();
+  if (type == "ByteLevel") return std::make_unique<Plain<ByteLevelStage>>();
+  if (type == "ByteFallback") return std::make_unique<Plain<ByteFallbackStage>>();
+  if (type == "Fuse") return std::make_unique<Plain<FuseStage>>();
+  if (type == "Strip") return std::make_unique<Strip>(node);
+  if (type == "Replace") return std::make_unique<Replace>(node);
+  if (type == "Metaspace") return read_metaspace(node);
+  if (type == "WordPiece") return read_word_piece(node);
+  if (type == "BPEDecoder") return std::make_unique<Suffix>(node.text_or("suffix", "</w>"));
+  if (type == "CTC") return std::make_unique<Ctc>(node);
+  if (type == "Sequence") return std::make_unique<Sequence>(node);
+  node["type"].fail(str("no such decoder: ", show(type)));
 }
 
 }  // namespace
@@ -452,18 +483,10 @@ std::optional<unsigned char> byte_of_token(std::string_view token) {
 std::unique_ptr<Decoder> spaced_decoder() { return std::make_unique<Plain<SpacedStage>>(); }
 
 std::unique_ptr<Decoder> read_decoder(const Node& node) {
-  const std::string type = node.type();
-  if (type == "ByteLevel") return std::make_unique<Plain<ByteLevelStage>>();
-  if (type == "ByteFallback") return std::make_unique<Plain<ByteFallbackStage>>();
-  if (type == "Fuse") return std::make_unique<Plain<FuseStage>>();
-  if (type == "Strip") return std::make_unique<Strip>(node);
-  if (type == "Replace") return std::make_unique<Replace>(node);
-  if (type == "Metaspace") return read_metaspace(node);
-  if (type == "WordPiece") return read_word_piece(node);
-  if (type == "BPEDecoder") return std::make_unique<Suffix>(node.text_or("suffix", "</w>"));
-  if (type == "CTC") return std::make_unique<Ctc>(node);
-  if (type == "Sequence") return std::make_unique<Sequence>(node);
-  node["type"].fail(str("no such decoder: ", show(type)));
+  std::unique_ptr<Decoder> decoder = read_any(node);
+  if (decoder->growth() > kMaxGrowth)
+    node.fail(str("its replacements can make a text more than ", kMaxGrowth, " times longer"));
+  return decoder;
 }
 
 }  // namespace guerdon::text

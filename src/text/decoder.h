@@ -28,10 +28,13 @@ class DecoderStage {
 class Decoder {
  public:
   virtual ~Decoder() = default;
+  /// How many times longer replacements can make a text.
+  virtual double growth() const { return 1.0; }
   virtual std::unique_ptr<DecoderStage> start(DecoderStage& next) const = 0;
 };
 
-/// Throws Error (Kind::input) that names the entry at fault.
+/// Throws Error (Kind::input) that names the entry at fault. Replacements that can make a text more
+/// than 64 times longer are one.
 std::unique_ptr<Decoder> read_decoder(const Node& node);
 /// For files without a decoder: tokens with a space between.
 std::unique_ptr<Decoder> spaced_decoder();

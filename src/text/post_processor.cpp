@@ -28,11 +28,18 @@ void trim(Processed& processed, bool prefix_was_added, const PostProcessor::Toke
   }
 }
 
+void check_limit(const Processed& processed, const std::vector<int64_t>& ids) {
+  if (ids.size() > processed.limit)
+    fail_input("text",
+               str("the tokenizer's post-processor gives it more than ", processed.limit, " ids"));
+}
+
 void surround(Processed& processed, const std::vector<int64_t>& before,
               const std::vector<int64_t>& behind) {
   auto& [ids, ranges] = processed.encoding;
   ids.insert(ids.begin(), before.begin(), before.end());
   ids.insert(ids.end(), behind.begin(), behind.end());
+  check_limit(processed, ids);
   if (!processed.ranged) return;
   ranges.insert(ranges.begin(), before.size(), Encoding::Range{0, 0});
   ranges.insert(ranges.end(), behind.size(), Encoding::Range{0, 0});
@@ -92,6 +99,8 @@ class Roberta final : public PostProcessor {
 class Template final : public PostProcessor {
  public:
   explicit Template(const Node& node) {
+    constexpr size_t kMaxSpecials = 4096;
+    size_t specials = 0;
     for (const Node& part : node["single"].elements()) {
       std::vector<int64_t> ids;
       if (part.has("Sequence")) {
@@ -105,6 +114,9 @@ class Template final : public PostProcessor {
           name.fail(str("special_tokens has no ", show(name.text())));
         for (const Node& id : tokens[name.text().c_str()]["ids"].elements())
           ids.push_back(read_id(id));
+        specials += ids.size();
+        if (specials > kMaxSpecials)
+          part.fail(str("the template has more than ", kMaxSpecials, " special tokens"));
       }
       parts_.push_back({part.has("Sequence"), std::move(ids)});
     }
@@ -124,6 +136,7 @@ class Template final : public PostProcessor {
           out.encoding.ranges.insert(out.encoding.ranges.end(), part.ids.size(),
                                      Encoding::Range{0, 0});
       }
+      check_limit(processed, out.encoding.ids);
     }
     processed.encoding = std::move(out.encoding);
   }

@@ -17,6 +17,7 @@ struct Processed {
   Encoding encoding;
   bool ranged = false;
   std::string_view text;  ///< the input
+  size_t limit = 0;       ///< ids that there may be in the end
 };
 
 class PostProcessor {
@@ -29,7 +30,8 @@ class PostProcessor {
                      const TokenOf& token_of) const = 0;
 };
 
-/// Throws Error (Kind::input) that names the entry at fault.
+/// Throws Error (Kind::input) that names the entry at fault. What it gives throws one when a text
+/// gets more ids than its limit.
 std::unique_ptr<PostProcessor> read_post_processor(const Node& node);
 
 /// Puts ids before and behind the text's, with empty ranges at 0.

@@ -26,6 +26,15 @@ class Sink final : public DecoderStage {
   std::string text;
 };
 
+/// Components of a component: each goes over the whole text.
+size_t count_steps(const Json& json) {
+  size_t steps = json.is_object() && json.contains("type") ? 1 : 0;
+  if (json.is_structured()) {
+    for (const Json& part : json) steps += count_steps(part);
+  }
+  return steps;
+}
+
 template <class Buffer>
 void trim(Buffer& buffer) {
   if (buffer.capacity() > kKeptSymbols) Buffer().swap(buffer);
@@ -143,6 +152,7 @@ Processed Tokenizer::Implementation::encode(std::string_view text, bool add_spec
     }
   }
   give_back(std::move(workspace));
+  out.limit = Growth::limit(out.encoding.ids.size());
   if (pipeline.post_processor)
     pipeline.post_processor->apply(out, add_special_tokens, [&](int64_t id) { return token(id); });
   return out;
@@ -254,7 +264,8 @@ struct StreamDecoder::State {
 };
 
 StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens)
-    : state_(std::make_unique<State>(tokenizer.implementation_, skip_special_tokens)) {
+    : state_(std::make_unique<State>(
+          State{.tokenizer = tokenizer.implementation_, .skip_special = skip_special_tokens})) {
   state_->stage = state_->tokenizer->pipeline.decoder->start(state_->sink);
 }
 StreamDecoder::~StreamDecoder() = default;
@@ -272,6 +283,11 @@ std::string StreamDecoder::finish() {
 }
 
 Pipeline read_tokenizer_json(const Node& node) {
+  for (const char* name : {"normalizer", "pre_tokenizer", "post_processor", "decoder"}) {
+    constexpr size_t kMaxSteps = 256;
+    if (node.has(name) && count_steps(node[name].json()) > kMaxSteps)
+      node[name].fail(str("has more than ", kMaxSteps, " steps"));
+  }
   Pipeline pipeline;
   const Node model = node["model"];
   if (node.has("normalizer")) pipeline.normalizer = read_normalizer(node["normalizer"]);

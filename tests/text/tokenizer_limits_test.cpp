@@ -103,6 +103,49 @@ TEST(TokenizerLimits, LongTextsInOtherModels) {
       kLong / 2 + 1);
 }
 
+// A file of a few hundred bytes must not fill the memory: 2^30 characters out of one, here.
+TEST(TokenizerLimits, ComponentsThatMakeTextsGrowWithoutEndAreErrors) {
+  const Json model = {{"type", "BPE"}, {"vocab", {{"a", 0}}}, {"merges", Json::array()}};
+  const Json doubling = {{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", "aa"}};
+  const auto sequence = [](const char* list, const Json& part, size_t count) {
+    return Json{{"type", "Sequence"}, {list, std::vector<Json>(count, part)}};
+  };
+  const auto tokenizer = [&](const char* component, const Json& json) {
+    return Tokenizer::from_json(tokenizer_json(model, {{component, json}}), "t.json");
+  };
+
+  const Tokenizer normalizes = tokenizer("normalizer", sequence("normalizers", doubling, 30));
+  EXPECT_EQ(refusal(Kind::input, [&] { normalizes.encode("aaa"); }),
+            "text: the tokenizer's components make it longer than 65584 bytes (limit: 16 times its "
+            "length and 65536)");
+  EXPECT_EQ(tokenizer("normalizer", sequence("normalizers", doubling, 4))
+                .encode(std::string(10'000, 'a'))
+                .size(),
+            160'000u);
+
+  // Each pass writes a character that is not ASCII as two.
+  const Json bytes = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
+  const Tokenizer splits = tokenizer("pre_tokenizer", sequence("pretokenizers", bytes, 30));
+  refusal(Kind::input, [&] { splits.encode("\xC3\xA9"); });
+
+  const Json text = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
+  const Json twice = {{"type", "TemplateProcessing"}, {"single", {text, text}}};
+  const Tokenizer repeats = tokenizer("post_processor", sequence("processors", twice, 30));
+  EXPECT_EQ(refusal(Kind::input, [&] { repeats.encode("aaa"); }),
+            "text: the tokenizer's post-processor gives it more than 65584 ids");
+  EXPECT_EQ(tokenizer("post_processor", twice).encode("aaa").size(), 6u);
+
+  EXPECT_EQ(refusal(Kind::input, [&] { tokenizer("decoder", sequence("decoders", doubling, 30)); }),
+            "t.json: key decoder: its replacements can make a text more than 64 times longer");
+  EXPECT_EQ(tokenizer("decoder", sequence("decoders", doubling, 6)).decode(std::vector<int64_t>{0}),
+            std::string(64, 'a'));
+  EXPECT_EQ(refusal(Kind::input,
+                    [&] {
+                      tokenizer("normalizer", sequence("normalizers", {{"type", "NFC"}}, 256));
+                    }),
+            "t.json: key normalizer: has more than 256 steps");
+}
+
 // Two tokens for pairs at the two ends of a long word must not meet: leftmost first among equals.
 TEST(TokenizerLimits, LongAndShortWordsMergeAlike) {
   const Tokenizer tokenizer = Tokenizer::from_json(byte_level_json({"aa", "ab", "ba"}), "t");
