@@ -79,6 +79,7 @@
 #include "guerdon/reward/transform.h"
 #include "guerdon/rules/answers.h"
 #include "guerdon/rules/format.h"
+#include "guerdon/rules/reply.h"
 #include "guerdon/text/chat_template.h"
 #include "guerdon/text/tokenizer.h"
 #include "guerdon/train/algorithm.h"

@@ -2,13 +2,13 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 
 #include "guerdon/base/error.h"
 #include "guerdon/base/process.h"
 #include "guerdon/generate/rollout.h"
+#include "guerdon/rules/reply.h"
 
 namespace guerdon {
 namespace {
@@ -28,23 +28,6 @@ std::string question(const Rollout& rollout, int64_t step) {
   line["sample"] = rollout.sample;
   line["step"] = step;
   return line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
-// nullopt: no opinion. Throws what is wrong with the reply.
-std::optional<double> answer(const std::string& text, std::string& note) {
-  Json reply = parse_json(text, "its reply");
-  if (reply.is_object()) {
-    if (reply.contains("error") && !reply["error"].is_null()) {
-      const Json& error = reply["error"];
-      fail_input("", error.is_string() ? error.get<std::string>() : error.dump());
-    }
-    if (reply.contains("note") && reply["note"].is_string()) note = reply["note"];
-    if (!reply.contains("score")) fail_input("", "its reply has no \"score\": " + show(text));
-    reply = Json(reply["score"]);
-  }
-  if (reply.is_null()) return std::nullopt;
-  if (!reply.is_number()) fail_input("", "its score is no number: " + show(text));
-  return reply.get<double>();
 }
 
 }  // namespace
@@ -71,8 +54,10 @@ Scores Exec::score(const RewardBatch& batch) {
     switch (reply.status) {
       case Process::Status::line:
         try {
-          if (const std::optional<double> score = answer(reply.text, out.notes[i])) {
-            total[i] = static_cast<float>(*score);
+          const rules::Reply answer = rules::read_reply(reply.text);
+          out.notes[i] = answer.note;
+          if (answer.score) {
+            total[i] = static_cast<float>(*answer.score);
             out.verdicts[i] = Verdict::scored;
           }
         } catch (const Error& e) {

@@ -110,7 +110,9 @@ OnError on_error_of(const JsonSetting& setting, OnError::Way otherwise, const Re
   if (!value.is_number())
     node.refuse("on_error",
                 "must be \"fail\", \"none\" or a number, got " + value.dump().substr(0, 80));
-  return {.way = OnError::Way::number, .number = value.get<double>()};
+  const auto number = value.get<double>();
+  if (!std::isfinite(static_cast<float>(number))) node.refuse("on_error", "is too large");
+  return {.way = OnError::Way::number, .number = number};
 }
 
 std::unique_ptr<Reward> make_of_kind(RewardNode& node) {

@@ -66,7 +66,8 @@ std::optional<double> plain_number(std::string_view text) {
 
 std::optional<double> quotient(std::optional<double> above, std::optional<double> below) {
   if (!above || !below || *below == 0.0) return std::nullopt;
-  return *above / *below;
+  const double value = *above / *below;
+  return std::isfinite(value) ? std::optional(value) : std::nullopt;
 }
 
 std::optional<double> latex_fraction(std::string_view text) {

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "base/manifest.h"
 #include "guerdon/base/error.h"
 #include "guerdon/base/log.h"
 #include "guerdon/base/version.h"
@@ -46,31 +47,17 @@ void check_space(const fs::path& folder, double need) {
                     "make room, or keep fewer checkpoints (save_total_limit)");
 }
 
-// The manifest seals itself: its last entry is the hash of all text before it.
-std::string sealed(std::string_view text) {
-  return std::string(text) + ",\n \"sha256\": \"" + sha256(text) + "\"\n}\n";
-}
-
-bool is_sealed(std::string_view text) {
-  const size_t end = text.rfind(",\n \"sha256\": ");
-  return end != std::string_view::npos && text == sealed(text.substr(0, end));
-}
-
-std::string manifest_text(const fs::path& folder, const CheckpointInfo& info) {
+Manifest manifest_of(const fs::path& folder, const CheckpointInfo& info) {
   const auto time = std::chrono::system_clock::now().time_since_epoch();
-  Json json = {{"format", kFormat},
-               {"guerdon", version()},
-               {"step", info.step},
-               {"time", std::chrono::duration<double>(time).count()},
-               {"settings_sha256", info.settings_sha256},
-               {"data_fingerprint", info.data_fingerprint},
-               {"files", Json::object()}};
-  for (const std::string& name : files_in(folder)) {
-    json["files"][name] = {{"size", fs::file_size(folder / name)},
-                           {"sha256", sha256_file(folder / name)}};
-  }
-  const std::string text = json.dump(1);
-  return sealed(std::string_view(text).substr(0, text.size() - 2));  // without its last "\n}"
+  Manifest manifest{.fields = {{"format", kFormat},
+                               {"guerdon", version()},
+                               {"step", info.step},
+                               {"time", std::chrono::duration<double>(time).count()},
+                               {"settings_sha256", info.settings_sha256},
+                               {"data_fingerprint", info.data_fingerprint}}};
+  for (const std::string& name : files_in(folder))
+    manifest.files[name] = {fs::file_size(folder / name), sha256_file(folder / name)};
+  return manifest;
 }
 
 void discard(const fs::path& folder) {
@@ -100,7 +87,7 @@ fs::path write_checkpoint(const fs::path& checkpoints, const CheckpointInfo& inf
   save_model(folder);
   model::add_tensors(folder, kTensors, state.tensors);
   folder.add(kState, optim::state_json_text(state));
-  folder.add(kManifest, manifest_text(folder.path(), info));
+  folder.add(kManifest, manifest_text(manifest_of(folder.path(), info)));
   folder.commit();
   return target;
 }
@@ -125,31 +112,27 @@ std::vector<fs::path> list_checkpoints(const fs::path& checkpoints) {
 
 CheckpointInfo verify_checkpoint(const fs::path& checkpoint) {
   const fs::path file = checkpoint / kManifest;
-  const std::string text = read_file(file);
-  if (!is_sealed(text)) fail_input(file.string(), "was changed or cut; the file is damaged");
-  const Json json = parse_json(text, file.string());
+  const Manifest manifest = parse_manifest(read_file(file), file.string());
+  const auto& files = manifest.files;
   CheckpointInfo info;
-  Json files;
   try {
-    if (json.at("format").get<int>() != kFormat) {
+    const Json& fields = manifest.fields;
+    if (fields.at("format") != kFormat)
       fail_input(file.string(), "is of another format than this version reads");
-    }
-    info.step = json.at("step").get<int64_t>();
-    info.settings_sha256 = json.at("settings_sha256").get<std::string>();
-    info.data_fingerprint = json.at("data_fingerprint").get<std::string>();
-    files = json.at("files");
-    for (const auto& [name, entry] : files.items()) {
-      const fs::path part = checkpoint / name;
-      if (!fs::is_regular_file(part)) fail_input(part.string(), "is missing");
-      if (fs::file_size(part) != entry.at("size").get<uint64_t>()) {
-        fail_input(part.string(), "has another size than manifest.json says; the file is damaged");
-      }
-      if (sha256_file(part) != entry.at("sha256").get<std::string>()) {
-        fail_input(part.string(), "SHA-256 differs from manifest.json; the file is damaged");
-      }
-    }
+    if (!fields.at("step").is_number_integer()) fail_input(file.string(), "names no step");
+    info.step = fields.at("step").get<int64_t>();
+    info.settings_sha256 = fields.at("settings_sha256").get<std::string>();
+    info.data_fingerprint = fields.at("data_fingerprint").get<std::string>();
   } catch (const Json::exception&) {
     fail_input(file.string(), "is not the manifest of a checkpoint; the file is damaged");
+  }
+  for (const auto& [name, entry] : files) {
+    const fs::path part = checkpoint / name;
+    if (!fs::is_regular_file(part)) fail_input(part.string(), "is missing");
+    if (fs::file_size(part) != entry.size)
+      fail_input(part.string(), "has another size than manifest.json says; the file is damaged");
+    if (sha256_file(part) != entry.sha256)
+      fail_input(part.string(), "SHA-256 differs from manifest.json; the file is damaged");
   }
   if (checkpoint_name(info.step) != checkpoint.filename() || !files.contains(kState) ||
       !files.contains(kTensors)) {

@@ -149,6 +149,8 @@ TEST(Registry, RefusalsNameThePath) {
             "log_sigmoid, center, standardize, got \"clup\" (did you mean \"clip\"?)");
   EXPECT_EQ(text(R"({"use": "length", "on_error": "skip"})"),
             "grpo.json: key reward.on_error: must be \"fail\", \"none\" or a number, got \"skip\"");
+  EXPECT_EQ(text(R"({"use": "length", "on_error": 1e39})"),
+            "grpo.json: key reward.on_error: is too large");
   EXPECT_EQ(text(R"({"use": "length", "name": "a/b"})"),
             "grpo.json: key reward.name: must not be empty or hold a slash, got \"a/b\"");
 }
