@@ -1,7 +1,7 @@
 # Warnings, sanitizers and the compiler cache: for the top-level build only, so that a project which adds guerdon as a
 # subdirectory keeps its own.
 option(GUERDON_SANITIZE "AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
-option(GUERDON_BUILD_FUZZERS "libFuzzer programs instead of the tests (needs clang)" OFF)
+option(GUERDON_BUILD_FUZZERS "Fuzz targets as libFuzzer programs (needs clang)" OFF)
 option(GUERDON_WERROR "Warnings are errors" ${PROJECT_IS_TOP_LEVEL})
 
 add_library(guerdon_options INTERFACE)
