@@ -138,6 +138,10 @@ TrainResult run_training(const Json& settings, const TrainRequest& request) {
                 .progress = request.progress});
 }
 
+TrainResult run_training(const SettingList& settings, const TrainRequest& request) {
+  return run_training(settings_json(settings), request);
+}
+
 std::string settings_template(const std::string& name) {
   const std::unique_ptr<Trainer> trainer = method(name).make();
   const SettingList list = trainer->settings();

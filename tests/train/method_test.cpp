@@ -65,6 +65,27 @@ TEST(Methods, LearnTheirRowsByHeart) {
   }
 }
 
+TEST(Methods, RunFromTheirStructAsFromJson) {
+  const test::TemporaryFolder folder;
+  const Json json = settings("dpo");
+  run("dpo", json, folder.path() / "json");
+  DpoSettings s;
+  s.train.model_name_or_path = json["model_name_or_path"];
+  s.train.data.train = {json["data"]["train"]};
+  s.train.per_device_train_batch_size = 4;
+  s.train.learning_rate = 3e-3;
+  s.train.max_steps = 6;
+  const TrainResult result = run_training(s, {.method = "dpo", .output = folder.path() / "struct"});
+  EXPECT_EQ(result.status, RunStatus::finished);
+  EXPECT_EQ(read_file(result.model / "model.safetensors"),
+            read_file(folder.path() / "json/model/model.safetensors"));
+  EXPECT_NE(test::refusal(Kind::settings,
+                          [&] { run_training(s, {.method = "reward", .output = "nowhere"}); })
+                .find("no such setting"),
+            std::string::npos)
+      << "settings of another method";
+}
+
 TEST(Methods, EvaluateAndResumeBitForBit) {
   const test::TemporaryFolder folder;
   for (const char* method : {"sft", "reward", "dpo"}) {

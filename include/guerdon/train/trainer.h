@@ -58,8 +58,8 @@ const Method& method(const std::string& name);
 
 struct TrainRequest {
   std::string method;
-  std::string where;             ///< what errors call the settings: the file's name
-  std::filesystem::path output;  ///< overrides output_dir
+  std::string where = "settings";  ///< what errors call the settings: the file's name
+  std::filesystem::path output;    ///< overrides output_dir
   bool resume = false;
   std::optional<std::filesystem::path> resume_from;
   ProgressSink progress;
@@ -69,6 +69,15 @@ struct TrainRequest {
 
 /// Checks the settings (an object, as a settings file has it), opens the run folder, loads, trains.
 TrainResult run_training(const Json& settings, const TrainRequest& request);
+
+/// The same for a list of settings with their values.
+TrainResult run_training(const SettingList& settings, const TrainRequest& request);
+/// The same for a method's struct (RewardSettings, GrpoSettings, ...), as a program fills it in.
+template <class Settings>
+requires requires(SettingList& list, Settings& settings) { describe(list, settings); }
+TrainResult run_training(Settings settings, const TrainRequest& request) {
+  return run_training(settings_of(settings), request);
+}
 
 /// A settings file with every setting of a method, its help as comments: it can be run once the
 /// model and the data are filled in.
