@@ -52,6 +52,7 @@
 #include "guerdon/model/pretrained.h"
 #include "guerdon/model/reward_model.h"
 #include "guerdon/model/tensor_file.h"
+#include "guerdon/ops/adamw.h"
 #include "guerdon/ops/attention.h"
 #include "guerdon/ops/cross_entropy.h"
 #include "guerdon/ops/divergence.h"

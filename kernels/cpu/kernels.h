@@ -110,6 +110,13 @@ struct DivergenceBlock {
   double value, inner;
 };
 
+/// AdamW's numbers of one step: p <- p decay - rate m / (sqrt(v) / root + epsilon).
+struct AdamWNumbers {
+  float decay, beta1, rest1, beta2, rest2;  ///< rest = 1 - beta
+  float rate, root, epsilon;                ///< lr / (1 - beta1^t), sqrt(1 - beta2^t)
+  float gradient_scale;
+};
+
 struct Kernels {
   void (*attention_forward_float)(const AttentionForward<float>&);
   void (*attention_forward_double)(const AttentionForward<double>&);
@@ -158,6 +165,10 @@ struct Kernels {
   void (*divergence_gradient)(const DivergenceRow& row, DivergenceKind kind, bool of_student,
                               int64_t begin, int64_t count, float value, float inner, float d,
                               void* out);
+
+  double (*square_sum)(const float* x, int64_t count);
+  void (*adamw)(float* p, const float* g, float* m, float* v, int64_t count,
+                const AdamWNumbers& numbers);
 
   const char* name;  ///< "avx512" or "avx2"
 };

@@ -23,6 +23,7 @@ constexpr int kColumns =
 #include "attention_body.h"
 #include "layers_body.h"
 #include "logits_body.h"
+#include "optimizer_body.h"
 //
 #include "divergence_body.h"
 
@@ -49,6 +50,8 @@ const Kernels& avx2_kernels() {
       .pair_block = pair_block,
       .divergence_block = divergence_block,
       .divergence_gradient = divergence_gradient,
+      .square_sum = square_sum,
+      .adamw = adamw,
       .name = "avx2",
   };
   return table;

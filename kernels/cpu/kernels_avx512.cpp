@@ -23,6 +23,7 @@ constexpr int kColumns =
 #include "attention_body.h"
 #include "layers_body.h"
 #include "logits_body.h"
+#include "optimizer_body.h"
 //
 #include "divergence_body.h"
 
@@ -49,6 +50,8 @@ const Kernels& avx512_kernels() {
       .pair_block = pair_block,
       .divergence_block = divergence_block,
       .divergence_gradient = divergence_gradient,
+      .square_sum = square_sum,
+      .adamw = adamw,
       .name = "avx512",
   };
   return table;

@@ -6,9 +6,9 @@
 #include <cmath>
 #include <map>
 #include <set>
-#include <tuple>
 
 #include "guerdon/base/error.h"
+#include "guerdon/ops/adamw.h"
 
 namespace guerdon::optim {
 namespace {
@@ -66,31 +66,19 @@ AdamW::AdamW(std::vector<Trained> parameters, const AdamWOptions& options)
   }
 }
 
-void AdamW::step(double learning_rate) {
-  const at::NoGradGuard no_grad;
-  // One call for all tensors that share their rates.
-  struct Lists {
-    std::vector<Tensor> weights, gradients, first, second, steps;
-  };
-  std::map<std::tuple<at::ScalarType, double, double>, Lists> groups;
+void AdamW::step(double learning_rate, const Clipping& clipping) {
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const auto& [name, parameter, group] = parameters_[i];
     if (!parameter.grad().defined()) continue;
-    Lists& lists = groups[{parameter.scalar_type(), group.learning_rate_scale, group.weight_decay}];
-    lists.weights.push_back(parameter.detach());
-    lists.gradients.push_back(parameter.grad());
-    lists.first.push_back(first_moment_[i]);
-    lists.second.push_back(second_moment_[i]);
-    lists.steps.push_back(steps_[i].add_(1.0));
-  }
-  for (auto& [key, lists] : groups) {
-    const auto& [type, scale, decay] = key;
-    at::_fused_adamw_(lists.weights, lists.gradients, lists.first, lists.second, {}, lists.steps,
-                      learning_rate * scale, options_.adam_beta1, options_.adam_beta2, decay,
-                      options_.adam_epsilon, /*amsgrad=*/false, /*maximize=*/false);
-    // The operator does not count as a change of the weights; who keeps a copy of them (a model
-    // that computes in bfloat16) goes by that count.
-    for (const Tensor& weights : lists.weights) weights.unsafeGetTensorImpl()->bump_version();
+    steps_[i].add_(1.0);
+    ops::adamw_step(parameter.detach(), parameter.grad(), first_moment_[i], second_moment_[i],
+                    {.learning_rate = learning_rate * group.learning_rate_scale,
+                     .beta1 = options_.adam_beta1,
+                     .beta2 = options_.adam_beta2,
+                     .epsilon = options_.adam_epsilon,
+                     .weight_decay = group.weight_decay,
+                     .step = static_cast<int64_t>(steps_[i].item<float>()),
+                     .gradient_scale = clipping.scales.empty() ? 1.0 : clipping.scales[i]});
   }
 }
 
@@ -113,52 +101,38 @@ void AdamW::parts(Parts& parts) {
   }
 }
 
-namespace {
-
-double square_sum(const Tensor& gradient) {
-  const double norm = at::linalg_vector_norm(gradient, 2, {}, false, at::kDouble).item<double>();
-  return norm * norm;
-}
-
-void scale(std::vector<Tensor>& gradients, double norm, double max_norm) {
-  const double factor = max_norm / (norm + 1e-6);
-  if (!(factor < 1.0)) return;  // also when the norm is NaN: the step will be skipped
-  at::_foreach_mul_(gradients, factor);
-}
-
-}  // namespace
-
 double gradient_norm(std::span<const Tensor> gradients) {
   double sum = 0.0;
   for (const Tensor& gradient : gradients) {
-    if (gradient.defined()) sum += square_sum(gradient);
+    if (gradient.defined()) sum += ops::square_sum(gradient);
   }
   return std::sqrt(sum);
 }
 
-double clip_gradients(const AdamW& optimizer, double max_norm) {
-  const at::NoGradGuard no_grad;
+Clipping clipping_of(const AdamW& optimizer, double max_norm) {
   const std::vector<Tensor> gradients = optimizer.gradients();
-  struct Clipped {
-    std::vector<Tensor> gradients;
-    double sum = 0.0;
+  // Those that share a limit are clipped together; -1: the limit of all.
+  const auto own_limit = [&](size_t i) {
+    const double own = optimizer.parameters()[i].group.max_grad_norm;
+    return std::isnan(own) ? -1.0 : own;
   };
-  std::map<double, Clipped> groups;  // by the limit they share
+  std::map<double, double> squares;
   double sum = 0.0;
   for (size_t i = 0; i < gradients.size(); ++i) {
     if (!gradients[i].defined()) continue;
-    const double own = optimizer.parameters()[i].group.max_grad_norm;
-    Clipped& group = groups[std::isnan(own) ? -1.0 : own];
-    group.gradients.push_back(gradients[i]);
-    const double square = square_sum(gradients[i]);
-    group.sum += square;
+    const double square = ops::square_sum(gradients[i]);
+    squares[own_limit(i)] += square;
     sum += square;
   }
-  for (auto& [own, group] : groups) {
-    const double limit = own < 0.0 ? max_norm : own;
-    if (limit > 0.0) scale(group.gradients, std::sqrt(group.sum), limit);
+  Clipping out{.norm = std::sqrt(sum), .scales = std::vector<double>(gradients.size(), 1.0)};
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].defined()) continue;
+    const double own = own_limit(i), limit = own < 0.0 ? max_norm : own;
+    const double scale = limit / (std::sqrt(squares[own]) + 1e-6);
+    // Not smaller either when the norm is NaN: the step will be skipped.
+    if (limit > 0.0 && scale < 1.0) out.scales[i] = scale;
   }
-  return std::sqrt(sum);
+  return out;
 }
 
 }  // namespace guerdon::optim

@@ -240,10 +240,11 @@ class Loop {
         settings_.learning_rate *
         optim::schedule_factor(settings_.schedule, step_, total_, settings_.learning_rate);
     if (!movement_.done()) movement_.look_at_gradients();
-    const double norm = optim::clip_gradients(optimizer_, settings_.max_grad_norm);
+    const optim::Clipping clipping = optim::clipping_of(optimizer_, settings_.max_grad_norm);
+    const double norm = clipping.norm;
     const bool finite = std::isfinite(loss.loss) && std::isfinite(norm);
     if (finite) {
-      optimizer_.step(rate);
+      optimizer_.step(rate, clipping);
       if (!movement_.done() && rate > 0.0 && norm > 0.0) movement_.look_at_weights();
       skipped_in_a_row_ = 0;
     }

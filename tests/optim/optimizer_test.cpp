@@ -44,8 +44,9 @@ TEST(AdamW, AgreesWithTorchOverFiveClippedSteps) {
     optimizer.zero_grad();
     first.mutable_grad() = tensor_of(step["gradients"][0]);
     if (!step["gradients"][1].is_null()) second.mutable_grad() = tensor_of(step["gradients"][1]);
-    EXPECT_NEAR(clip_gradients(optimizer, 1.5), step["norm"].get<double>(), 1e-6);
-    optimizer.step(1e-2);
+    const Clipping clipping = clipping_of(optimizer, 1.5);
+    EXPECT_NEAR(clipping.norm, step["norm"].get<double>(), 1e-6);
+    optimizer.step(1e-2, clipping);
     // float32 against float32: a few roundings.
     expect_near(first.detach(), tensor_of(step["after"][0]), 1e-6);
     expect_near(second.detach(), tensor_of(step["after"][1]), 1e-6);
@@ -83,34 +84,36 @@ TEST(AdamW, ScalesTheLearningRateOfAGroup) {
   expect_near(1.0 - whole.detach(), 2.0 * (1.0 - half.detach()), 1e-6);
 }
 
-TEST(ClipGradients, ReturnsTheNormOfAllAndScalesDownOnly) {
+TEST(Clipping, IsTheNormOfAllAndScalesDownOnly) {
   const Tensor a = parameter(at::zeros({2})), b = parameter(at::zeros({2}));
   AdamW optimizer({{"a", a, {}}, {"b", b, {}}}, {});
   a.mutable_grad() = at::tensor({3.0f, 0.0f});
   b.mutable_grad() = at::tensor({0.0f, 4.0f});
-  EXPECT_NEAR(clip_gradients(optimizer, 10.0), 5.0, 1e-6);
+  EXPECT_EQ(clipping_of(optimizer, 10.0).scales, (std::vector<double>{1.0, 1.0}));
+  const Clipping clipped = clipping_of(optimizer, 1.0);
+  EXPECT_NEAR(clipped.norm, 5.0, 1e-12);
+  EXPECT_NEAR(clipped.scales[0], 1.0 / (5.0 + 1e-6), 1e-12);
+  EXPECT_EQ(clipping_of(optimizer, 0.0).scales, (std::vector<double>{1.0, 1.0}));
   EXPECT_EQ(a.grad()[0].item<float>(), 3.0f);
-  EXPECT_NEAR(clip_gradients(optimizer, 1.0), 5.0, 1e-6);
-  EXPECT_NEAR(a.grad()[0].item<float>(), 0.6, 1e-6);
-  EXPECT_NEAR(clip_gradients(optimizer, 0.0), 1.0, 1e-6);
 }
 
-TEST(ClipGradients, AGroupWithItsOwnLimitIsClippedByItself) {
+TEST(Clipping, AGroupWithItsOwnLimitIsClippedByItself) {
   const Tensor a = parameter(at::zeros({1})), b = parameter(at::zeros({1}));
   AdamW optimizer({{"a", a, {}}, {"b", b, {.max_grad_norm = 0.5}}}, {});
   a.mutable_grad() = at::tensor({0.9f});
   b.mutable_grad() = at::tensor({2.0f});
-  clip_gradients(optimizer, 1.0);
-  EXPECT_EQ(a.grad().item<float>(), 0.9f);
-  EXPECT_NEAR(b.grad().item<float>(), 0.5, 1e-6);
+  const Clipping clipping = clipping_of(optimizer, 1.0);
+  EXPECT_EQ(clipping.scales[0], 1.0);
+  EXPECT_NEAR(clipping.scales[1], 0.25, 1e-6);
 }
 
-TEST(ClipGradients, SaysNonFiniteAndLeavesTheGradientsAlone) {
+TEST(Clipping, SaysNonFiniteAndScalesNothing) {
   const Tensor a = parameter(at::zeros({2}));
   AdamW optimizer({{"a", a, {}}}, {});
   a.mutable_grad() = at::tensor({1.0f, std::numeric_limits<float>::quiet_NaN()});
-  EXPECT_TRUE(std::isnan(clip_gradients(optimizer, 1.0)));
-  EXPECT_EQ(a.grad()[0].item<float>(), 1.0f);
+  const Clipping clipping = clipping_of(optimizer, 1.0);
+  EXPECT_TRUE(std::isnan(clipping.norm));
+  EXPECT_EQ(clipping.scales[0], 1.0);
 }
 
 TEST(GradientNorm, DoesNotOverflowWhereFloat32Would) {

@@ -33,6 +33,12 @@ struct AdamWOptions {
   double weight_decay = 0.0;
 };
 
+/// The norm over all gradients, and the factor of each parameter's gradient (empty: 1).
+struct Clipping {
+  double norm = 0.0;
+  std::vector<double> scales;
+};
+
 /// AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2), as torch.optim.AdamW counts:
 ///
 ///     p <- p (1 - lr wd);  m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2
@@ -46,8 +52,9 @@ class AdamW {
   /// Throws Error (Kind::bug) for a parameter below float32.
   AdamW(std::vector<Trained> parameters, const AdamWOptions& options);
 
-  /// One step with the parameters' gradients. Those without one stay as they are.
-  void step(double learning_rate);
+  /// One step with the parameters' gradients, read through `clipping`. Those without one stay as
+  /// they are.
+  void step(double learning_rate, const Clipping& clipping = {});
   void zero_grad();
 
   std::span<const Trained> parameters() const { return parameters_; }
@@ -66,9 +73,9 @@ class AdamW {
 /// NaN or infinite when one of them is.
 double gradient_norm(std::span<const Tensor> gradients);
 
-/// Scales the gradients so that their norm is at most `max_norm` (no scaling for 0): the factor is
-/// max_norm / (norm + 1e-6), as in torch.nn.utils.clip_grad_norm_. A group that has a max_grad_norm
-/// of its own is clipped by itself. Returns the norm over all gradients before clipping.
-double clip_gradients(const AdamW& optimizer, double max_norm);
+/// What clipping asks for, so that the norm of the gradients is at most `max_norm` (0: no limit):
+/// the factor is max_norm / (norm + 1e-6), as in torch.nn.utils.clip_grad_norm_. A group that has a
+/// max_grad_norm of its own is clipped by itself. The gradients stay as they are.
+Clipping clipping_of(const AdamW& optimizer, double max_norm);
 
 }  // namespace guerdon::optim
