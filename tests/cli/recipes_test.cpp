@@ -1,0 +1,72 @@
+// Every file of configs/recipes runs, in small.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "guerdon/base/file.h"
+#include "guerdon/base/settings.h"
+#include "support/data.h"
+#include "support/program.h"
+#include "support/temporary.h"
+
+namespace guerdon::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What makes a stage small, whatever the recipe says.
+std::string small(const Json& stage, bool with_data) {
+  const std::string command = stage["command"], name = stage["name"];
+  std::string out;
+  const auto set = [&](const std::string& setting) { out += " " + name + "." + setting; };
+  if (command == "data make" && !with_data) {
+    for (const char* setting : {"sft=60", "pairs=60", "prompts=20", "eval=10"}) set(setting);
+  } else if (command == "tokenizer train") {
+    set("vocabulary_size=300");
+  } else if (command == "model new") {
+    for (const char* setting : {"hidden_size=16", "layers=1", "heads=2"}) set(setting);
+  } else if (command.starts_with("train ")) {
+    for (const char* setting : {"max_steps=2", "per_device_train_batch_size=8"}) set(setting);
+    if (stage.contains("eval_steps")) set("eval_steps=1");
+  }
+  return out;
+}
+
+void run_small(const fs::path& file, const fs::path& output, const std::string& data) {
+  const Json recipe = read_settings(file.string());
+  std::string overrides, last;
+  for (const Json& stage : recipe["stages"]) {
+    overrides += small(stage, !data.empty());
+    if (stage["command"].get<std::string>().starts_with("train ")) last = stage["name"];
+  }
+  const test::Ran ran =
+      test::run_guerdon("run " + file.string() + " --threads 1 --output " + output.string() +
+                        (data.empty() ? "" : " --data " + data) + overrides + " 2>&1");
+  EXPECT_EQ(ran.code, 0) << file << "\n" << ran.out;
+  EXPECT_TRUE(fs::exists(output / last / "model/config.json")) << file << " " << last;
+  EXPECT_TRUE(fs::exists(output / "report.html")) << file;
+}
+
+TEST(Recipes, AllRunInSmall) {
+  const test::TemporaryFolder folder;
+  const fs::path made = folder.path() / "made";
+  ASSERT_EQ(test::run_guerdon("data make --pairs 60 --sft 20 --prompts 20 --eval 10 --output " +
+                              made.string() + " 2>/dev/null")
+                .code,
+            0);
+  size_t with_data = 0, files = 0;
+  for (const auto& entry : fs::directory_iterator(test::source_folder() / "configs/recipes")) {
+    const std::string name = entry.path().stem().string();
+    run_small(entry.path(), folder.path() / name, "");
+    ++files;
+    if (read_file(entry.path()).find("with_data") == std::string::npos) continue;
+    run_small(entry.path(), folder.path() / (name + "-data"), (made / "pairs.jsonl").string());
+    ++with_data;
+  }
+  EXPECT_GE(files, 5u);
+  EXPECT_GE(with_data, 4u);
+}
+
+}  // namespace
+}  // namespace guerdon::cli
