@@ -173,6 +173,10 @@ Conversation as_turn(const Text& text, const std::string& role) {
   return {{role, std::get<std::string>(text), {}}};
 }
 
+bool ends_a_prompt(const Message& message) {
+  return message.role == "user" || message.role == "tool";
+}
+
 bool same_message(const Message& a, const Message& b) {
   return a.role == b.role && a.content == b.content && a.extra.json() == b.extra.json();
 }

@@ -24,6 +24,9 @@ Conversation read_transcript(std::string_view text);
 /// A text as a conversation of one message of that role; a conversation stays what it is.
 Conversation as_turn(const Text& text, const std::string& role);
 
+/// Whether what follows the message is an answer: it is the user's or a tool's.
+bool ends_a_prompt(const Message& message);
+
 /// Same role, content and extras.
 bool same_message(const Message& a, const Message& b);
 

@@ -4,118 +4,11 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "data/config_keys.h"
+#include "data/rope_config.h"
+
 namespace guerdon::data {
 namespace {
-
-constexpr int64_t kMaxVocabulary = int64_t{1} << 24;
-constexpr int64_t kMaxWidth = 65536;
-constexpr int64_t kMaxInner = int64_t{1} << 20;
-constexpr int64_t kMaxLayers = 1024;
-constexpr int64_t kMaxPositions = int64_t{1} << 31;
-
-std::string value_text(const Json& value) {
-  return value.is_string() ? show(value.get_ref<const std::string&>()) : value.dump().substr(0, 80);
-}
-
-/// An object of the configuration, read by key; null counts as missing. Errors name the dotted key.
-class Keys {
- public:
-  Keys(const Json& object, std::string where, Kind kind, std::string prefix = {})
-      : object_(&object), where_(std::move(where)), kind_(kind), prefix_(std::move(prefix)) {}
-
-  [[noreturn]] void fail(const std::string& key, const std::string& what) const {
-    throw Error(kind_, where_ + ": key " + prefix_ + key, what);
-  }
-  bool has(const std::string& key) const {
-    return object_->contains(key) && !object_->at(key).is_null();
-  }
-  bool says(const std::string& key) const { return object_->contains(key); }  // null counts
-  const Json& at(const std::string& key) const { return object_->at(key); }
-
-  int64_t integer(const std::string& key, int64_t min, int64_t max) const {
-    if (!has(key)) fail(key, str("is missing (expected a whole number in [", min, ", ", max, "])"));
-    const Json& value = at(key);
-    const bool fits = value.is_number_unsigned()
-                          ? value.get<uint64_t>() <= static_cast<uint64_t>(max)
-                          : value.is_number_integer() && value.get<int64_t>() <= max;
-    if (!fits || value.get<int64_t>() < min)
-      fail(key, str("must be a whole number in [", min, ", ", max, "], got ", value_text(value)));
-    return value.get<int64_t>();
-  }
-  int64_t integer_or(const std::string& key, int64_t otherwise, int64_t min, int64_t max) const {
-    return has(key) ? integer(key, min, max) : otherwise;
-  }
-  double number(const std::string& key, double min, double max) const {
-    if (!has(key)) fail(key, str("is missing (expected a number in [", min, ", ", max, "])"));
-    const Json& value = at(key);
-    if (!value.is_number() || !(value.get<double>() >= min && value.get<double>() <= max))
-      fail(key, str("must be a number in [", min, ", ", max, "], got ", value_text(value)));
-    return value.get<double>();
-  }
-  double number_or(const std::string& key, double otherwise, double min, double max) const {
-    return has(key) ? number(key, min, max) : otherwise;
-  }
-  bool boolean_or(const std::string& key, bool otherwise) const {
-    if (!has(key)) return otherwise;
-    if (!at(key).is_boolean()) fail(key, "must be true or false, got " + value_text(at(key)));
-    return at(key).get<bool>();
-  }
-  std::string text_or(const std::string& key, const std::string& otherwise) const {
-    if (!has(key)) return otherwise;
-    if (!at(key).is_string()) fail(key, "must be a string, got " + value_text(at(key)));
-    return at(key).get<std::string>();
-  }
-  std::vector<std::string> texts(const std::string& key) const {
-    if (!has(key)) return {};
-    std::vector<std::string> out;
-    if (!at(key).is_array()) fail(key, "must be a list of strings, got " + value_text(at(key)));
-    for (const Json& item : at(key)) {
-      if (!item.is_string()) fail(key, "must be a list of strings, got " + value_text(at(key)));
-      out.push_back(item.get<std::string>());
-    }
-    return out;
-  }
-  std::vector<double> numbers(const std::string& key, size_t size, double min, double max) const {
-    const std::string expected =
-        str("must be a list of ", size, " numbers in [", min, ", ", max, "]");
-    if (!has(key) || !at(key).is_array() || at(key).size() != size) fail(key, expected);
-    std::vector<double> out;
-    for (const Json& item : at(key)) {
-      if (!item.is_number() || !(item.get<double>() >= min && item.get<double>() <= max))
-        fail(key, expected + ", got " + value_text(item));
-      out.push_back(item.get<double>());
-    }
-    return out;
-  }
-  /// A token id, a list of them, or nothing.
-  std::vector<int64_t> ids(const std::string& key) const {
-    if (!has(key)) return {};
-    const auto id = [&](const Json& item) {
-      if (!item.is_number_integer() || item.get<int64_t>() < -1 ||
-          item.get<int64_t>() >= kMaxVocabulary)
-        fail(key, "must be a token id or a list of them, got " + value_text(item));
-      return item.get<int64_t>();
-    };
-    std::vector<int64_t> out;
-    if (at(key).is_array()) {
-      for (const Json& item : at(key)) out.push_back(id(item));
-    } else {
-      out.push_back(id(at(key)));
-    }
-    std::erase(out, -1);  // older configurations write -1 for "none"
-    return out;
-  }
-  Keys object(const std::string& key) const {
-    if (!at(key).is_object()) fail(key, "must be an object, got " + value_text(at(key)));
-    return Keys(at(key), where_, kind_, prefix_ + key + ".");
-  }
-
- private:
-  const Json* object_;
-  std::string where_;
-  Kind kind_;
-  std::string prefix_;
-};
 
 Activation activation_of(const Keys& keys, const std::string& key, const std::string& otherwise) {
   const std::string name = keys.text_or(key, otherwise);
@@ -126,102 +19,6 @@ Activation activation_of(const Keys& keys, const std::string& key, const std::st
   if (name == "relu") return Activation::relu;
   keys.fail(key, "unknown activation " + show(name) +
                      " (have: gelu, gelu_fast, gelu_new, gelu_pytorch_tanh, relu, silu)");
-}
-
-// ---- rotary frequencies -------------------------------------------------------------------------
-
-double yarn_scale(double factor, double mscale) {
-  return factor <= 1.0 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
-}
-
-/// One set of frequencies from `scaling` (rope_parameters, rope_scaling, or a part of either).
-/// `top` is the whole configuration.
-Rope read_rope(const Keys& scaling, const Keys& top, double theta, double partial,
-               const DecoderConfig& config) {
-  Rope rope;
-  std::string type = scaling.text_or("rope_type", scaling.text_or("type", "default"));
-  if (type == "su") type = "longrope";
-  if (type == "yarn" && top.text_or("model_type", "") == "phi3") type = "longrope";
-  rope.theta = scaling.number_or("rope_theta", theta, 1e-3, 1e15);
-  rope.max_positions = config.max_positions;
-  rope.dimensions =
-      static_cast<int64_t>(static_cast<double>(config.head_dim) *
-                           scaling.number_or("partial_rotary_factor", partial, 0.0, 1.0));
-  if (rope.dimensions < 2 || rope.dimensions % 2 != 0)
-    scaling.fail("partial_rotary_factor",
-                 str("gives ", rope.dimensions, " rotated dimensions of a head of ",
-                     config.head_dim, ", must be even and at least 2"));
-  if (type == "default") return rope;
-
-  const auto read_factor = [&] { return scaling.number("factor", 1e-3, 1e6); };
-  const auto original = [&](double otherwise) {
-    const double inner =
-        scaling.number_or("original_max_position_embeddings", otherwise, 1, kMaxPositions);
-    return top.number_or("original_max_position_embeddings", inner, 1, kMaxPositions);
-  };
-  const auto positions = static_cast<double>(config.max_positions);
-  if (type == "linear") {
-    rope.kind = Rope::Kind::linear;
-    rope.factor = read_factor();
-  } else if (type == "dynamic") {
-    rope.kind = Rope::Kind::dynamic;
-    rope.factor = read_factor();
-    if (rope.dimensions == 2)
-      scaling.fail("rope_type", "dynamic needs more than 2 rotated dimensions");
-  } else if (type == "llama3") {
-    rope.kind = Rope::Kind::llama3;
-    rope.factor = read_factor();
-    rope.low_frequency = scaling.number("low_freq_factor", 1e-6, 1e6);
-    rope.high_frequency = scaling.number("high_freq_factor", 1e-6, 1e6);
-    if (rope.high_frequency <= rope.low_frequency)
-      scaling.fail("high_freq_factor", "must be above low_freq_factor");
-    rope.original_positions = original(positions);
-  } else if (type == "yarn") {
-    rope.kind = Rope::Kind::yarn;
-    rope.original_positions = original(positions);
-    rope.factor = scaling.has("factor") ? read_factor() : positions / rope.original_positions;
-    const double mscale = scaling.number_or("mscale", 0, 0, 1e6),
-                 all = scaling.number_or("mscale_all_dim", 0, 0, 1e6);
-    const double scale = mscale > 0 && all > 0
-                             ? yarn_scale(rope.factor, mscale) / yarn_scale(rope.factor, all)
-                             : yarn_scale(rope.factor, 1.0);
-    rope.attention_factor = scaling.number_or("attention_factor", scale, 0, 1e6);
-    const auto or_default = [](double value, double otherwise) {
-      return value > 0 ? value : otherwise;
-    };
-    rope.beta_fast = or_default(scaling.number_or("beta_fast", 0, 0, 1e9), 32);
-    rope.beta_slow = or_default(scaling.number_or("beta_slow", 0, 0, 1e9), 1);
-    rope.truncate = scaling.boolean_or("truncate", true);
-  } else if (type == "longrope") {
-    rope.kind = Rope::Kind::longrope;
-    const bool phi = top.text_or("model_type", "") == "phi3";
-    rope.original_positions = original(phi ? 4096 : positions);
-    rope.factor = scaling.has("factor") ? read_factor() : positions / rope.original_positions;
-    const double scale =
-        rope.factor <= 1.0 || rope.original_positions <= 1
-            ? 1.0
-            : std::sqrt(1.0 + std::log(rope.factor) / std::log(rope.original_positions));
-    rope.attention_factor = scaling.number_or("attention_factor", scale, 0, 1e6);
-    const auto pairs = static_cast<size_t>(rope.dimensions / 2);
-    rope.short_factors = scaling.numbers("short_factor", pairs, 1e-6, 1e6);
-    rope.long_factors = scaling.numbers("long_factor", pairs, 1e-6, 1e6);
-  } else {
-    scaling.fail("rope_type", "unknown kind " + show(type) +
-                                  " (have: default, dynamic, linear, llama3, longrope, yarn)");
-  }
-  return rope;
-}
-
-const Json kNothing = Json::object();
-
-/// The one set of a family that has one: rope_scaling wins over rope_parameters, as in
-/// Transformers.
-Rope read_single_rope(const Keys& keys, const DecoderConfig& config, double default_theta,
-                      double partial = 1.0, const std::string& theta_key = "rope_theta") {
-  const double theta = keys.number_or(theta_key, default_theta, 1e-3, 1e15);
-  for (const char* key : {"rope_scaling", "rope_parameters"})
-    if (keys.has(key)) return read_rope(keys.object(key), keys, theta, partial, config);
-  return read_rope(Keys(kNothing, {}, Kind::input), keys, theta, partial, config);
 }
 
 // ---- what families share ------------------------------------------------------------------------
@@ -448,7 +245,7 @@ DecoderConfig read_gemma3(const Keys& keys) {
       return read_rope(keys.object("rope_parameters").object(name), keys, theta, 1.0, c);
     if (std::string_view(name) == "full_attention" && keys.has("rope_scaling"))
       return read_rope(keys.object("rope_scaling"), keys, theta, 1.0, c);
-    return read_rope(Keys(kNothing, {}, Kind::input), keys, theta, 1.0, c);
+    return unscaled_rope(keys, theta, 1.0, c);
   };
   c.ropes = {part("full_attention", global), part("sliding_attention", local)};
   const auto pattern =
