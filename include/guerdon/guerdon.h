@@ -2,6 +2,7 @@
 /// Written by scripts/check_rooms.py --umbrella.
 #pragma once
 
+#include "guerdon/base/edit_distance.h"
 #include "guerdon/base/error.h"
 #include "guerdon/base/file.h"
 #include "guerdon/base/json_reader.h"

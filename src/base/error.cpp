@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "guerdon/base/edit_distance.h"
 #include "guerdon/base/utf8.h"
 
 namespace guerdon {
@@ -32,29 +33,12 @@ std::string show(std::string_view value) {
   return out + "\"";
 }
 
-namespace {
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row[b.size()];
-}
-}  // namespace
-
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates) {
   if (name.size() > 200) return {};
   std::string best;
   size_t least = std::max<size_t>(2, name.size() / 3) + 1;
   for (const std::string& candidate : candidates) {
-    const size_t distance = edit_distance(name, candidate);
+    const size_t distance = edit_distance(name, std::string_view(candidate));
     if (distance < least) {
       least = distance;
       best = candidate;
