@@ -3,7 +3,8 @@
 `guerdon rewards`.
 
     scripts/docs.py PROGRAM          writes them; PROGRAM is a built guerdon (build/dev/bin/guerdon)
-    scripts/docs.py PROGRAM --check  names the pages that are out of date; exit code 1 when there is any
+    scripts/docs.py PROGRAM --check  names the pages that are out of date, links that lead nowhere, and code in README.md that is not that
+                                     of the example; exit code 1 when there is any
 """
 import json
 import re
@@ -117,6 +118,20 @@ def reward_settings(program, use):
     return rows
 
 
+def faults():
+    """Of the pages that people write."""
+    root = DOCS.parent
+    readme, example = (root / "README.md").read_text(), "examples/01_train_reward_model/train_reward_model.cpp"
+    for code in re.findall(r"```cpp\n(.*?)```", readme, re.DOTALL):
+        if code not in (root / example).read_text():
+            yield f"README.md: its code is not in {example}"
+    for page in [*root.glob("*.md"), *DOCS.rglob("*.md"), *root.glob("examples/**/*.md")]:
+        prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+        for link in re.findall(r"(?:\]\(|src=\")([^)#\"\s]+)", prose):
+            if "://" not in link and not (page.parent / link).exists():
+                yield f"{page.relative_to(root)}: {link} is not there"
+
+
 def main():
     program, check = sys.argv[1], "--check" in sys.argv[2:]
     stale = False
@@ -126,6 +141,10 @@ def main():
             file.write_text(text)
         elif not file.exists() or file.read_text() != text:
             print(f"docs/{name}: out of date; scripts/docs.py {program} writes it")
+            stale = True
+    if check:
+        for fault in faults():
+            print(fault)
             stale = True
     return 1 if stale else 0
 
