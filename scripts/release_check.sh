@@ -3,6 +3,8 @@
 #   scripts/release_check.sh fuzz       10 million inputs or 30 minutes a target (FUZZ_SECONDS to change the latter)
 #   scripts/release_check.sh tidy       clang-tidy over the ground floor
 #   scripts/release_check.sh startup    median start of 7, memory of --help
+#   scripts/release_check.sh resume     every cell of the resume matrix
+#   scripts/release_check.sh odd        the unit tests in odd surroundings
 #   scripts/release_check.sh asserts    the tests with the standard library's assertions
 #   scripts/release_check.sh            all of them
 set -euo pipefail
@@ -29,21 +31,7 @@ check_startup() {
   scripts/setup.sh
   cmake --preset release --log-level=WARNING
   cmake --build --preset release
-  python3 - build/release/bin/guerdon >build/release-startup.log <<'PYTHON'
-import resource, statistics, subprocess, sys, time
-for arguments in (["--help"], ["version"], ["doctor", "--help"]):
-    times = []
-    for _ in range(7):
-        begun = time.perf_counter()
-        subprocess.run([sys.argv[1], *arguments], check=True, stdout=subprocess.DEVNULL)
-        times.append(time.perf_counter() - begun)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    median = statistics.median(times)
-    print(f"guerdon {' '.join(arguments)}: median {median:.3f} s, memory so far {peak:.0f} MB")
-    limit = 150 if arguments == ["--help"] else 1024
-    if median > 0.35 or peak > limit:
-        sys.exit(f"guerdon {' '.join(arguments)}: {median:.3f} s, {peak:.0f} MB is too much")
-PYTHON
+  scripts/startup.py build/release/bin/guerdon | tee build/release-startup.log
   while read -r line; do note "start-up" "$line"; done <build/release-startup.log
 }
 
@@ -55,8 +43,36 @@ check_asserts() {
   note "tests with _GLIBCXX_ASSERTIONS" "$(grep 'tests passed' build/release-asserts.log)"
 }
 
+check_resume() {
+  scripts/setup.sh tests
+  cmake --preset dev --log-level=WARNING
+  cmake --build build/dev --target train_e2e_tests
+  OMP_NUM_THREADS=1 GUERDON_RESUME_CELLS=all build/dev/bin/train_e2e_tests --gtest_filter='ResumeMatrix.*' | tee build/release-resume.log
+  note "resume matrix" "$(grep -cE '^(sft|reward|dpo|grpo)_' build/release-resume.log) cells bit for bit"
+}
+
+# Another language, time zone and umask, no HOME, temporary files in a folder with blanks, quotes, line ends and letters that
+# are not ASCII in its name.
+check_odd() {
+  scripts/setup.sh tests
+  cmake --preset dev --log-level=WARNING
+  cmake --build build/dev
+  local odd
+  odd=$(mktemp -d)
+  mkdir -p "$odd/locales" "$odd/a 'b' \"ü\""$'\n'c
+  localedef -i tr_TR -f UTF-8 "$odd/locales/tr_TR.utf8" || [ -e "$odd/locales/tr_TR.utf8" ]
+  (
+    umask 077
+    export LOCPATH=$odd/locales LANG=tr_TR.UTF-8 TZ=Pacific/Chatham TMPDIR="$odd/a 'b' \"ü\""$'\n'c OMP_NUM_THREADS=1
+    unset HOME
+    ctest --test-dir build/dev -L unit --parallel "$(nproc)" --output-on-failure
+  ) | tee build/release-odd.log
+  note "unit tests in odd surroundings" "$(grep 'tests passed' build/release-odd.log)"
+  rm -r "$odd"
+}
+
 mkdir -p build
-if [ $# -eq 0 ]; then set -- startup tidy asserts fuzz; fi
+if [ $# -eq 0 ]; then set -- startup tidy asserts resume odd fuzz; fi
 for part in "$@"; do
   "check_$part"
 done
