@@ -121,6 +121,10 @@ TEST(Sha256, GivesThePublishedDigest) {
   const test::TemporaryFolder folder;
   EXPECT_EQ(sha256_file(folder.file("f", "abc")), sha256("abc"));
   EXPECT_EQ(sha256_file(folder.file("e", "")), sha256(""));
+  const std::string long_text(3'000'001, 'x');
+  EXPECT_EQ(sha256_file(folder.file("l", long_text)), sha256(long_text));
+  test::refusal(Kind::input, [&] { sha256_file(folder.path()); });
+  test::refusal(Kind::input, [&] { sha256_file(folder.path() / "none"); });
 }
 
 TEST(FileLock, RefusesASecondHolderAndNamesTheFirst) {
