@@ -7,6 +7,7 @@
 #include "base/settings_yaml.h"
 #include "guerdon/base/error.h"
 #include "guerdon/base/file.h"
+#include "guerdon/base/utf8.h"
 
 namespace guerdon {
 namespace {
@@ -266,6 +267,7 @@ void override_settings(const SettingList& list, Json& object,
     const size_t equals = argument.find('=');
     if (equals == std::string::npos)
       fail_settings("argument " + show(argument), "expected KEY=VALUE");
+    if (!is_utf8(argument)) fail_settings("argument " + show(argument), "is not UTF-8");
     const std::string path = argument.substr(0, equals), text = argument.substr(equals + 1);
     const std::vector<PathStep> steps = steps_of(path, argument);
 

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "guerdon/base/error.h"
+#include "guerdon/base/utf8.h"
 
 namespace guerdon {
 namespace {
@@ -100,6 +101,7 @@ class Reader {
 }  // namespace
 
 Json parse_yaml(const std::string& text, const std::string& where) {
+  if (!is_utf8(text)) fail_settings(where, "is not UTF-8");
   try {
     return Reader(where).value(YAML::Load(text), 0);
   } catch (const YAML::Exception& e) {

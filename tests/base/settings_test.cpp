@@ -96,6 +96,10 @@ TEST(Settings, OverridesReachIntoTheTree) {
                 .find("no entry [7]"),
             std::string::npos);
   test::refusal(Kind::settings, [&] { override_settings(list, object, {"no equals sign"}); });
+  EXPECT_NE(
+      test::refusal(Kind::settings, [&] { override_settings(list, object, {"loss_type=\xFF"}); })
+          .find("is not UTF-8"),
+      std::string::npos);
 }
 
 TEST(Settings, RoundTripThroughTheirJson) {

@@ -56,6 +56,15 @@ TEST(Yaml, RefusesWithThePlace) {
   EXPECT_NE(refused("a: 99999999999999999999\n").find("too large"), std::string::npos);
 }
 
+TEST(Yaml, RefusesWhatIsNotUtf8) {
+  for (const char* text : {"u\xF3"
+                           "e: sum\n",
+                           "word: \xFF\n"}) {
+    EXPECT_EQ(test::refusal(Kind::settings, [&] { parse_yaml(text, "a.yaml"); }),
+              "a.yaml: is not UTF-8");
+  }
+}
+
 TEST(Yaml, RefusesABombOfAliases) {
   std::string text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
   for (int i = 1; i < 9; ++i) {
