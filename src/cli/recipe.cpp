@@ -165,7 +165,9 @@ class Reader {
     Stage out{.name = prefix + name, .command = command, .folder = output_ / (prefix + name)};
     Sha256 hash;
     hash.add(version() + "\n" + command + "\n");
+    uses_.clear();
     resolve(stage, at, hash);
+    out.uses = uses_;
     hash.add(stage.dump());
     out.key = hash.hex();
     out.arguments = words_of(command);
@@ -240,10 +242,12 @@ class Reader {
           refuse(at, "there is no earlier stage " + show(name) + did_you_mean(name, earlier));
         }
         hash.add(stage->second.key);
-        value = (stage->second.folder / fs::path(word.substr(std::min(slash + 1, word.size()))))
-                    .string();
         // "folder/" of a bare "@NAME" reads worse than "folder".
-        if (slash == word.size()) value = stage->second.folder.string();
+        const fs::path result = slash == word.size()
+                                    ? stage->second.folder
+                                    : stage->second.folder / word.substr(slash + 1);
+        uses_.push_back(result);
+        value = result.string();
         return;
       }
       std::error_code none;
@@ -324,6 +328,7 @@ class Reader {
   std::map<std::string, Result> latest_;
   std::vector<std::string> names_;
   std::set<std::string> used_overrides_;
+  std::vector<fs::path> uses_;  // of the stage that is being read
   bool data_used_ = false;
 };
 

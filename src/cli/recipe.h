@@ -16,9 +16,10 @@ struct Stage {
   std::string name;     ///< "grpo", or "round-2/dpo" within a repetition
   std::string command;  ///< "train grpo"
   std::filesystem::path folder;
-  std::vector<std::string> arguments;  ///< of `guerdon`
-  std::string settings;                ///< for train: what --config reads, as JSON; else ""
-  std::string key;                     ///< hash of all that its result depends on
+  std::vector<std::string> arguments;       ///< of `guerdon`
+  std::string settings;                     ///< for train: what --config reads, as JSON; else ""
+  std::string key;                          ///< hash of all that its result depends on
+  std::vector<std::filesystem::path> uses;  ///< results of earlier stages that it names
 };
 
 /// A recipe file:

@@ -32,7 +32,7 @@ using Clock = std::chrono::steady_clock;
 struct Arguments {
   std::string recipe, output, data;
   std::vector<std::string> overrides;
-  bool list = false;
+  bool list = false, dry_run = false;
 };
 
 struct Ended {
@@ -244,6 +244,79 @@ bool can_resume(const Stage& stage, const std::string& status) {
          !fs::is_empty(stage.folder / "checkpoints", none);
 }
 
+/// A folder of its own, gone when it ends.
+class ScratchFolder {
+ public:
+  ScratchFolder() {
+    std::string name = (fs::temp_directory_path() / "guerdon-dry-run-XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr)
+      fail_surroundings(name, std::string("could not be made: ") + std::strerror(errno));
+    path_ = name;
+  }
+  ~ScratchFolder() {
+    std::error_code none;
+    fs::remove_all(path_, none);
+  }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+/// Each stage as far as it can be checked: a training whose inputs are there in full, one that
+/// waits for an earlier stage by its settings alone. Nothing is written below the output folder.
+void dry_run(const Arguments& arguments, const Recipe& recipe) {
+  const ScratchFolder scratch;
+  std::error_code none;
+  std::string out;
+  for (size_t i = 0; i < recipe.stages.size(); ++i) {
+    const Stage& stage = recipe.stages[i];
+    out += str("[", i + 1, "/", recipe.stages.size(), "] ", stage.name, ": ", stage.command);
+    if (stage.settings.empty()) {
+      out += ": its flags are checked when it runs\n";
+      continue;
+    }
+    std::string waits;
+    for (const fs::path& use : stage.uses) {
+      if (fs::exists(use, none)) continue;
+      waits += (waits.empty() ? "" : ", ") + use.string();
+    }
+    const fs::path settings = scratch.path() / (stage.name + ".json");
+    write_file(settings, stage.settings);
+    const std::string method = stage.command.substr(std::string("train ").size());
+    std::vector<std::string> words;
+    if (waits.empty()) {
+      words = stage.arguments;
+      // What an earlier attempt left there is the run's to judge, not this check's.
+      const bool begun = fs::exists(stage.folder, none);
+      if (begun) words.back() = (stage.folder / "again").string();
+      words.insert(words.end(), {"--dry-run", "--config", settings.string()});
+    } else {
+      words = {"explain", method, "--config", settings.string()};
+    }
+    const Ended ended = run_stage(words);
+    if (ended.code != 0) {
+      write_standard_output(out + ": refused\n");
+      const bool ours = ended.code >= 1 && ended.code <= 5;
+      throw Error(ours ? static_cast<Kind>(ended.code) : Kind::surroundings, arguments.recipe,
+                  "stage " + stage.name + " would fail; its error stands above");
+    }
+    if (waits.empty()) {
+      out += "\n";
+      for (size_t at = 0; at < ended.output.size();) {
+        const size_t end = std::min(ended.output.find('\n', at), ended.output.size());
+        out += "  " + ended.output.substr(at, end - at) + "\n";
+        at = end + 1;
+      }
+    } else {
+      out += ": settings are right; the rest waits for " + waits + "\n";
+    }
+  }
+  write_standard_output(out);
+}
+
 void run(const Arguments& arguments) {
   fs::path output;
   const Recipe recipe = read_recipe(
@@ -254,6 +327,10 @@ void run(const Arguments& arguments) {
       for (const std::string& word : stage.arguments) line += " " + word;
       write_standard_output(line + "\n" + stage.settings);
     }
+    return;
+  }
+  if (arguments.dry_run) {
+    dry_run(arguments, recipe);
     return;
   }
   fs::create_directories(output);
@@ -330,6 +407,8 @@ void add_run(CLI::App& program) {
                       "Preference pairs of yours, for recipes that have a place for them");
   command->add_flag("--list", arguments->list,
                     "Print the commands with their settings, and run nothing");
+  command->add_flag("--dry-run", arguments->dry_run,
+                    "Check every stage as far as its inputs are there, and run nothing");
   command->callback([arguments] { run(*arguments); });
 }
 

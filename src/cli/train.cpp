@@ -4,15 +4,17 @@
 
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/forecast.h"
+#include "cli/method.h"
 #include "cli/output.h"
 #include "guerdon/train/trainer.h"
 
 namespace guerdon::cli {
 namespace {
 
-struct Arguments {
-  std::string method, config, output;
-  std::vector<std::string> overrides;
+struct Arguments : MethodArguments {
+  std::string output;
+  bool dry_run = false;
   std::optional<std::string> resume;
 };
 
@@ -23,17 +25,20 @@ void run_train(Arguments arguments) {
     arguments.overrides.push_back(*arguments.resume);
     arguments.resume = "";
   }
-  const auto trainer = train::method(arguments.method).make();
-  Json settings = arguments.config.empty() ? Json::object() : read_settings(arguments.config);
-  override_settings(trainer->settings(), settings, arguments.overrides);
-
+  const Json settings = arguments.settings();
   train::TrainRequest request{.method = arguments.method,
-                              .where = arguments.config.empty() ? "settings" : arguments.config,
+                              .where = arguments.where(),
                               .output = arguments.output,
                               .progress = Console::get().progress()};
   if (arguments.resume) {
     request.resume = true;
     if (!arguments.resume->empty()) request.resume_from = *arguments.resume;
+  }
+  if (arguments.dry_run) {
+    const train::Forecast found = train::dry_run(settings, request);
+    write_standard_output(forecast_text(found) + memory_line(found) +
+                          "nothing was written; without --dry-run the run begins\n");
+    return;
   }
   request.opened = [](const train::RunFolder& run) {
     log::set_sink(Console::get().log_sink(run.log_file()));
@@ -52,17 +57,15 @@ void add_train(CLI::App& program) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = add_command(
       program, "train", "guerdon train dpo --config dpo.json learning_rate=5e-7 --output runs/dpo");
-  std::string names;
-  for (const train::Method& m : train::methods()) names += (names.empty() ? "" : ", ") + m.name;
-  command->add_option("METHOD", arguments->method, "One of " + names)->required();
-  command->add_option("SETTINGS", arguments->overrides, "KEY=VALUE, after those of the file");
-  command->add_option("--config", arguments->config,
-                      "Settings: JSON with comments, or YAML (guerdon config METHOD writes one)");
+  add_method(*command, *arguments);
   command->add_option("--output", arguments->output, "The run's folder");
   command
       ->add_option("--resume", arguments->resume,
                    "Go on from the newest intact checkpoint of the run, or from this one")
       ->expected(0, 1);
+  command->add_flag("--dry-run", arguments->dry_run,
+                    "Check settings, files, the first 100 rows, shapes, rewards and memory; write "
+                    "nothing");
   command->callback([arguments] { run_train(*arguments); });
 }
 

@@ -15,8 +15,7 @@
 namespace guerdon::generate {
 namespace {
 
-constexpr int64_t kPrefillTokens = 8192;  // of one prefill pass
-constexpr int64_t kGrowth = 64;           // tokens by which the cache grows
+constexpr int64_t kGrowth = 64;  // tokens by which the cache grows
 
 Tensor ids(const std::vector<int64_t>& values) { return at::tensor(values, at::kLong); }
 
@@ -290,7 +289,7 @@ class Engine::Run {
   }
 
   void reserve(int64_t tokens) {
-    if (tokens > cache_.capacity()) cache_.reserve((tokens + kGrowth - 1) / kGrowth * kGrowth);
+    if (tokens > cache_.capacity()) cache_.reserve(cache_capacity(tokens));
   }
 
   void tell() const {
@@ -352,6 +351,8 @@ std::vector<Rollout> Engine::sample(std::span<const Prompt> prompts, int64_t sam
   const at::NoGradGuard no_gradient;
   return Run(*this, prompts, samples, progress).run();
 }
+
+int64_t cache_capacity(int64_t tokens) { return (tokens + kGrowth - 1) / kGrowth * kGrowth; }
 
 std::vector<int64_t> stop_ids_of(const std::filesystem::path& folder,
                                  const text::Tokenizer& tokenizer) {

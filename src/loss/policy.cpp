@@ -2,10 +2,13 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 
 #include "guerdon/base/error.h"
+#include "guerdon/base/formula.h"
 
 namespace guerdon::loss {
 namespace {
@@ -36,6 +39,43 @@ Surrogate unclipped(const Tensor& per_token) {
   return {per_token, none, none};
 }
 
+/// What explain() says of a loss_type: the term of a token, and what the sum of terms is divided
+/// by.
+struct Form {
+  const char* name;
+  const char* term;
+  const char* reduction;
+};
+constexpr const char* kClipped = "-min(r A, clip(r, {1 - epsilon}, {1 + epsilon_high}) A)";
+constexpr const char* kOverRows =
+    "sum over rows of the mean over their tokens / {rows of the step}";
+constexpr const char* kOverCollect =
+    "sum over tokens / tokens of an optimizer step, averaged over the collect";
+constexpr Form kForms[] = {
+    {"dapo", kClipped, kOverCollect},
+    {"grpo", kClipped, kOverRows},
+    {"bnpo", kClipped, "sum over tokens / tokens of the step"},
+    {"dr_grpo", kClipped, "sum over tokens / ({rows of the step} x {max_completion_length})"},
+    {"luspo", kClipped, "sum over rows of the sum over their tokens / {rows of the step}"},
+    {"sapo", "-4 / t sg(t (r - 1)) A, t = {t+} where A > 0, else {t-}; sg the sigmoid", kOverRows},
+    {"gmpo",
+     "-exp(mean over the row of the log-ratio, clipped at {epsilon_high} where A >= 0, else at "
+     "-{epsilon}) A",
+     kOverRows},
+    {"cispo", "-min(r, {epsilon_high}) A log p, with no gradient through the minimum",
+     kOverCollect},
+    {"vespo",
+     "-phi A log p, phi = exp(l + k log w - l w) without gradient, w the ratio of the whole row; "
+     "k = {k+}, l = {l+} where A >= 0, else k = {k-}, l = {l-}",
+     kOverCollect},
+};
+
+std::vector<std::string> loss_types() {
+  std::vector<std::string> names;
+  for (const Form& form : kForms) names.emplace_back(form.name);
+  return names;
+}
+
 const Tensor& old_of(const PolicyTokens& t, const Tensor& own) {
   return t.old.defined() ? t.old : own;
 }
@@ -60,9 +100,8 @@ Tensor kl_estimate(const Tensor& logprobs, const Tensor& reference, Kl kind) {
 }
 
 void describe(SettingList& field, PolicyOptions& o) {
-  field(
-      "loss_type", o.loss_type, "How token losses are formed and averaged",
-      {.choices = {"dapo", "grpo", "bnpo", "dr_grpo", "luspo", "sapo", "gmpo", "cispo", "vespo"}});
+  field("loss_type", o.loss_type, "How token losses are formed and averaged",
+        {.choices = loss_types()});
   field("epsilon", o.epsilon, "Ratios below 1 - epsilon are clipped", {.min = 0.0, .below = 1.0});
   field(
       "epsilon_high", o.epsilon_high,
@@ -279,6 +318,67 @@ PolicyLoss policy_loss(const PolicyTokens& tokens, const PolicyOptions& o, const
           .kl = kl.defined() ? kl.detach() : kl,
           .low = term.low,
           .high = term.high};
+}
+
+PolicyFormula explain(const PolicyOptions& o, const Totals& whole, const Divisors& divisors) {
+  const auto* form = std::find_if(std::begin(kForms), std::end(kForms),
+                                  [&](const Form& f) { return o.loss_type == f.name; });
+  GUERDON_CHECK(form != std::end(kForms), "explain: unknown loss_type ", o.loss_type);
+  const std::map<std::string, double> values = {
+      {"epsilon", o.epsilon},
+      {"epsilon_high", epsilon_high(o)},
+      {"1 - epsilon", 1.0 - o.epsilon},
+      {"1 + epsilon_high", 1.0 + epsilon_high(o)},
+      {"delta", o.delta.value_or(0.0)},
+      {"beta", o.beta},
+      {"entropy_coef", o.entropy_coef},
+      {"top_entropy_quantile", o.top_entropy_quantile},
+      {"off_policy_mask_threshold", o.off_policy_mask_threshold.value_or(0.0)},
+      {"t+", o.sapo_temperature_pos},
+      {"t-", o.sapo_temperature_neg},
+      {"k+", o.vespo_k_pos},
+      {"k-", o.vespo_k_neg},
+      {"l+", o.vespo_lambda_pos},
+      {"l-", o.vespo_lambda_neg},
+      {"rows of the step", whole.rows},
+      {"max_completion_length", divisors.max_completion_length}};
+  const auto both = [&](const std::string& formula) {
+    const std::string named = symbols(formula), filled = numbers(formula, values);
+    return named == filled ? named : named + "  =  " + filled;
+  };
+  PolicyFormula out;
+  out.term.push_back(both(form->term));
+  out.term.push_back(o.importance_sampling_level == "sequence"
+                         ? "r = exp(mean over the row's tokens of log p - log p_old), the same for "
+                           "each of its tokens"
+                         : "r = p / p_old of each token");
+  const bool clipped = form->term == kClipped;
+  if (clipped && o.delta) out.term.push_back(both("the r that is not clipped is at most {delta}"));
+  if (o.off_policy_mask_threshold) {
+    out.term.push_back(
+        both("0 for rows with A < 0 whose mean of log p_sampling - log p exceeds "
+             "{off_policy_mask_threshold}"));
+  }
+  if (o.top_entropy_quantile < 1.0) {
+    out.term.push_back(
+        both("0 but for the share {top_entropy_quantile} of the step's tokens with the highest "
+             "entropy"));
+  }
+  if (o.beta != 0.0) {
+    const bool corrected = o.use_bias_correction_kl && o.loss_type != "gmpo";
+    out.kl.push_back(both(corrected ? "+ {beta} r k3" : "+ {beta} k3") +
+                     ", inside the loss of each token");
+    out.kl.emplace_back(
+        "k3 = exp(-x) - 1 + x with x = log p - log p_ref, clamped to [-20, 20]; no mask above "
+        "applies to it");
+  } else {
+    out.kl.emplace_back("none: beta is 0, and no reference is loaded");
+  }
+  out.divided.push_back(both(form->reduction));
+  if (o.entropy_coef != 0.0) {
+    out.divided.push_back(both("then - {entropy_coef} x mean entropy of the step's tokens"));
+  }
+  return out;
 }
 
 }  // namespace guerdon::loss

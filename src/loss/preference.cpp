@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numbers>
 
 #include "guerdon/base/error.h"
+#include "guerdon/base/formula.h"
 
 namespace guerdon::loss {
 namespace {
@@ -84,27 +86,32 @@ Tensor aot_unpaired(const Pairs& p) {
   return smoothed_logistic(p.b * (sorted(p.c) - sorted(p.r)), p.e);
 }
 
+/// `formula`: for explain(), numbers in braces; "" for what is no loss of a pair.
 struct Entry {
   const char* name;
   Tensor (*loss)(const Pairs&);
   bool takes_divergence;  // otherwise the log-partition term would not cancel
+  const char* formula;
 };
 constexpr Entry kLosses[] = {
-    {"sigmoid", sigmoid, true},
-    {"hinge", hinge, true},
-    {"ipo", ipo, true},
-    {"exo_pair", exo_pair, true},
-    {"nca_pair", nca_pair, false},
-    {"robust", robust, true},
-    {"bco_pair", bco_pair, false},
-    {"sppo_hard", sppo_hard, false},
-    {"aot", aot, false},
-    {"aot_unpaired", aot_unpaired, false},
-    {"apo_zero", apo_zero, false},
-    {"apo_down", apo_down, false},
-    {"discopop", discopop, true},
-    {"sft", nullptr, true},
-    {"sigmoid_norm", sigmoid_norm, true},
+    {"sigmoid", sigmoid, true, "-{1 - e} log sg(h) - {e} log sg(-h)"},
+    {"hinge", hinge, true, "max(0, 1 - h)"},
+    {"ipo", ipo, true, "(f(c) / Lc - f(r) / Lr - {1 / 2b})^2"},
+    {"exo_pair", exo_pair, true, "KL( (sg(h), sg(-h)) || ({1 - e}, {e}) )"},
+    {"nca_pair", nca_pair, false, "-log sg({b} c) - (log sg(-{b} c) + log sg(-{b} r)) / 2"},
+    {"robust", robust, true, "(-{1 - e} log sg(h) + {e} log sg(-h)) / {1 - 2e}"},
+    {"bco_pair", bco_pair, false, "-log sg({b} c) - log sg(-{b} r)"},
+    {"sppo_hard", sppo_hard, false, "(c - {1 / 2b})^2 + (r + {1 / 2b})^2"},
+    {"aot", aot, false,
+     "-{1 - e} log sg(s) - {e} log sg(-s), s = {b} (policy margin - reference margin), each "
+     "sorted over the step"},
+    {"aot_unpaired", aot_unpaired, false,
+     "-{1 - e} log sg(s) - {e} log sg(-s), s = {b} (c - r), each sorted over the step"},
+    {"apo_zero", apo_zero, false, "1 - sg({b} c) + sg({b} r)"},
+    {"apo_down", apo_down, false, "sg({b} c) + 1 - sg({b} (c - r))"},
+    {"discopop", discopop, true, "-(1 - m) log sg(h) + m exp(-h), m = sg(h / {tau})"},
+    {"sft", nullptr, true, ""},
+    {"sigmoid_norm", sigmoid_norm, true, "-log sg({b} (f(c) / Lc - f(r) / Lr))"},
 };
 
 const Entry* find(const std::string& name) {
@@ -112,6 +119,17 @@ const Entry* find(const std::string& name) {
                                    [&](const Entry& e) { return name == e.name; });
   return entry == std::end(kLosses) ? nullptr : entry;
 }
+
+struct Divergence {
+  const char* name;
+  const char* formula;  // f(x)
+};
+constexpr Divergence kDivergences[] = {
+    {"reverse_kl", "x"},
+    {"forward_kl", "1 - exp(-x)"},
+    {"js_divergence", "log 2 + log sg(x)"},
+    {"alpha_divergence", "(exp({a - 1} x) - 1) / {a - 1}"},
+};
 
 Tensor divergence(const Tensor& x, const DpoOptions& o) {
   if (o.f_divergence_type == "reverse_kl") return x;
@@ -167,8 +185,11 @@ const std::vector<std::string>& dpo_loss_types() {
 }
 
 const std::vector<std::string>& f_divergence_types() {
-  static const std::vector<std::string> names = {"reverse_kl", "forward_kl", "js_divergence",
-                                                 "alpha_divergence"};
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> out;
+    for (const Divergence& entry : kDivergences) out.emplace_back(entry.name);
+    return out;
+  }();
   return names;
 }
 
@@ -203,6 +224,39 @@ void check_dpo_options(const DpoOptions& o, const std::string& where) {
                     "ipo, exo_pair, robust and discopop");
     }
   }
+}
+
+std::vector<std::string> explain(const DpoOptions& o) {
+  const double b = o.beta, e = o.label_smoothing;
+  const std::map<std::string, double> values = {{"b", b},
+                                                {"e", e},
+                                                {"1 - e", 1.0 - e},
+                                                {"1 - 2e", 1.0 - 2.0 * e},
+                                                {"1 / 2b", 1.0 / (2.0 * b)},
+                                                {"tau", o.discopop_tau},
+                                                {"a - 1", o.f_alpha_divergence_coef - 1.0}};
+  const auto both = [&](const std::string& formula) {
+    const std::string named = symbols(formula), filled = numbers(formula, values);
+    return named == filled ? named : named + "  =  " + filled;
+  };
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < o.loss_type.size(); ++i) {
+    const Entry* entry = find(o.loss_type[i]);
+    GUERDON_CHECK(entry, "dpo: no loss is called ", show(o.loss_type[i]));
+    const double weight = o.loss_weights.empty() ? 1.0 : o.loss_weights.at(i);
+    const std::string times = o.loss_type.size() > 1 ? str(weight, " x ") : "";
+    if (entry->loss) lines.push_back(times + entry->name + ": " + both(entry->formula));
+  }
+  const auto* f = std::find_if(std::begin(kDivergences), std::end(kDivergences),
+                               [&](const Divergence& d) { return o.f_divergence_type == d.name; });
+  GUERDON_CHECK(f != std::end(kDivergences), "dpo: no divergence is called ",
+                show(o.f_divergence_type));
+  lines.push_back("h = " + both("{b} (f(c) - f(r))") + ", f(x) = " + both(f->formula) + " (" +
+                  f->name + "), sg the sigmoid");
+  lines.emplace_back(
+      "c = log p(chosen) - log p_ref(chosen) summed over the response, r the same of rejected; Lc, "
+      "Lr their tokens");
+  return lines;
 }
 
 }  // namespace guerdon::loss

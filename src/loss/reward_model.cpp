@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "guerdon/base/error.h"
+#include "guerdon/base/formula.h"
 
 namespace guerdon::loss {
 
@@ -22,6 +23,22 @@ Tensor bradley_terry(const PairScores& scores, const Tensor& margin,
     loss = loss + *options.center_rewards_coefficient * (scores.chosen + scores.rejected).square();
   }
   return loss;
+}
+
+std::vector<std::string> explain(const BradleyTerryOptions& options) {
+  std::string formula = "-log sg(chosen - rejected - margin)";
+  std::vector<std::string> lines;
+  if (options.center_rewards_coefficient) {
+    formula += " + {k} (chosen + rejected)^2";
+    lines.push_back(symbols(formula) + "  =  " +
+                    numbers(formula, {{"k", *options.center_rewards_coefficient}}));
+  } else {
+    lines.push_back(formula);
+  }
+  lines.emplace_back(
+      "chosen, rejected: the two scores; margin: the row's field of that name, 0 where it is "
+      "missing; sg the sigmoid");
+  return lines;
 }
 
 }  // namespace guerdon::loss

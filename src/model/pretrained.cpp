@@ -28,13 +28,14 @@ std::shared_ptr<Decoder> load_decoder(const fs::path& path, const LoadOptions& o
   if (config.decoder() == nullptr)
     fail_input(config.where, "a " + config.family + " model has no LM head (expected a decoder)");
   const ModelTensors files = ModelTensors::of_folder(folder);
-  const Decoder skeleton(config, on_meta(options.model));
-  const std::vector<StoredTensor> names = names_in(files, tensor_names(config, skeleton));
-  check_tensors(files, names, skeleton, config);
+  auto skeleton = std::make_shared<Decoder>(config, on_meta(options.model));
+  const std::vector<StoredTensor> names = names_in(files, tensor_names(config, *skeleton));
+  check_tensors(files, names, *skeleton, config);
+  warn_of_unexpected(files, names, {"lm_head.weight"});
+  if (options.model.device.is_meta()) return skeleton;
 
   auto decoder = std::make_shared<Decoder>(config, options.model);
   copy_tensors(files, names, *decoder, config, options.allow_nonfinite);
-  warn_of_unexpected(files, names, {"lm_head.weight"});
   return decoder;
 }
 

@@ -131,6 +131,7 @@ std::shared_ptr<RewardModel> load_reward_model(const fs::path& path,
   const bool new_pooler = std::any_of(names.begin(), names.end(), is_new);
   std::erase_if(names, is_new);
   check_tensors(files, names, *skeleton, config);
+  if (options.load.model.device.is_meta()) return std::make_shared<RewardModel>(skeleton, pooling);
 
   auto model = std::make_shared<RewardModel>(make_backbone(config, options.load.model, with_pooler),
                                              pooling);

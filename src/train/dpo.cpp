@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "guerdon/base/error.h"
@@ -19,6 +20,29 @@ namespace {
 Tensor chosen_of(const Tensor& per_row) { return per_row.view({-1, 2}).select(1, 0); }
 Tensor rejected_of(const Tensor& per_row) { return per_row.view({-1, 2}).select(1, 1); }
 
+FeedOptions feed_options(const DpoSettings& settings, const std::string& where,
+                         const Words& words) {
+  return {.types = {data::DatasetType::preference},
+          .needed = "preference pairs are",
+          .encode = [&words, cut = TruncationRule(settings.max_length, settings.truncation_mode,
+                                                  where)](const Example& example, EncodedRow& row) {
+            data::EncodedPair pair = words.encoder().preference(example);
+            const data::Cut what = cut(pair);
+            row.sequences = {std::move(pair.chosen), std::move(pair.rejected)};
+            return what;
+          }};
+}
+
+/// Of the loss "sft", which is none of a pair.
+double sft_weight(const loss::DpoOptions& options) {
+  double sum = 0.0;
+  for (size_t i = 0; i < options.loss_type.size(); ++i) {
+    if (options.loss_type[i] != "sft") continue;
+    sum += options.loss_weights.empty() ? 1.0 : options.loss_weights[i];
+  }
+  return sum;
+}
+
 /// Direct Preference Optimization (Rafailov et al. 2023, arXiv:2305.18290): the policy learns what
 /// people prefer, without a reward model between them. Rows are (chosen, rejected), ...
 class Dpo final : public Algorithm {
@@ -27,17 +51,7 @@ class Dpo final : public Algorithm {
       : settings_(settings),
         folder_(model::model_folder(settings.train.model_name_or_path)),
         words_(folder_, settings.chat_template_path, {}),
-        feed_(settings.train, where,
-              {.types = {data::DatasetType::preference},
-               .needed = "preference pairs are",
-               .encode =
-                   [this, cut = TruncationRule(settings.max_length, settings.truncation_mode,
-                                               where)](const Example& example, EncodedRow& row) {
-                     data::EncodedPair pair = words_.encoder().preference(example);
-                     const data::Cut what = cut(pair);
-                     row.sequences = {std::move(pair.chosen), std::move(pair.rejected)};
-                     return what;
-                   }}),
+        feed_(settings.train, where, feed_options(settings, where, words_)),
         policy_(model::load_decoder(folder_, {.model = model_options(settings.train)})) {
     lora_ = add_lora(*policy_, settings.lora, static_cast<uint64_t>(settings.train.seed));
     // With an adapter the reference is the policy without it.
@@ -86,7 +100,7 @@ class Dpo final : public Algorithm {
 
     const double chosen_tokens = whole.columns.at("chosen_tokens");
     const double rejected_tokens = whole.columns.at("rejected_tokens");
-    if (const double weight = sft_weight(); weight != 0.0) {
+    if (const double weight = sft_weight(settings_.loss); weight != 0.0) {
       const Tensor sums = chosen_of(loss::row_sums(out.logprobs, targets, rows));
       value = value - weight * loss::share(sums, chosen_tokens);
     }
@@ -155,16 +169,6 @@ class Dpo final : public Algorithm {
     const Tensor sums = loss::row_sums(aligned, batch.targets, batch.rows());
     const Tensor weight = (sums / lengths.clamp_min(1)).exp();
     return chosen_of(weight) * rejected_of(weight);
-  }
-
-  double sft_weight() const {
-    double sum = 0.0;
-    const auto& options = settings_.loss;
-    for (size_t i = 0; i < options.loss_type.size(); ++i) {
-      if (options.loss_type[i] != "sft") continue;
-      sum += options.loss_weights.empty() ? 1.0 : options.loss_weights[i];
-    }
-    return sum;
   }
 
   std::vector<Metric> metrics(const Outputs& out, const Batch& part, const Totals& whole,
@@ -302,6 +306,70 @@ void describe(SettingList& field, DpoSettings& s) {
   field.group("lora", s.lora);
 }
 
+Explanation explanation_of(const DpoSettings& s, const std::string& where) {
+  check_dpo_settings(s, where);
+  const double sft = sft_weight(s.loss);
+  const auto uses = [&](std::initializer_list<const char*> names) {
+    return std::any_of(s.loss.loss_type.begin(), s.loss.loss_type.end(), [&](const auto& type) {
+      return std::any_of(names.begin(), names.end(), [&](const char* n) { return type == n; });
+    });
+  };
+  Section pair{.title = "loss of a pair", .lines = loss::explain(s.loss)};
+  if (s.use_weighting) {
+    pair.lines.emplace_back(
+        "times w(chosen) w(rejected), w = exp(mean over the response of log p(token) - log sum "
+        "p^2), no gradient (use_weighting)");
+  }
+  if (s.ld_alpha) {
+    pair.lines.push_back(
+        guerdon::str("log-probs of tokens past the shorter response of the pair "
+                     "count ",
+                     *s.ld_alpha, " (ld_alpha)"));
+  }
+  Section divided{.title = "divided by",
+                  .lines = {"P, the pairs of the whole optimizer step: L = sum over pairs / P"}};
+  if (sft != 0.0) {
+    divided.lines.push_back(
+        guerdon::str("plus ", sft,
+                     " x the sum of -log p(token) over the chosen responses / their tokens in the "
+                     "step (sft)"));
+  }
+  if (loss::needs_whole_batch(s.loss)) {
+    divided.lines.emplace_back("the loss sorts over the step, so every row is computed twice");
+  }
+  std::string reference =
+      s.reference.empty() ? "the starting model" : "the model in " + s.reference;
+  if (s.lora.r > 0 && s.reference.empty()) reference = "the policy without its adapter";
+  if (s.precompute_ref_log_probs) reference += "; its sums are computed once and kept on disk";
+  if (s.sync_ref_model) {
+    reference += guerdon::str("; every ", s.ref_model_sync_steps, " steps it becomes ",
+                              1.0 - s.ref_model_mixup_alpha, " of itself + ",
+                              s.ref_model_mixup_alpha, " of the policy");
+  }
+  std::vector<std::string> names{"beta", "loss_type"};
+  if (s.loss.loss_type.size() > 1) names.emplace_back("loss_weights");
+  if (uses({"sigmoid", "robust", "exo_pair", "aot", "aot_unpaired"}))
+    names.emplace_back("label_smoothing");
+  names.emplace_back("f_divergence_type");
+  if (uses({"discopop"})) names.emplace_back("discopop_tau");
+  names.insert(names.end(), {"ld_alpha", "use_weighting", "precompute_ref_log_probs",
+                             "sync_ref_model", "models.reference", "max_length"});
+  DpoSettings copy = s;
+  return {
+      pair,
+      divided,
+      {.title = "signs",
+       .lines = {"L is minimised: chosen responses become more likely than rejected ones, measured "
+                 "against the reference",
+                 guerdon::str("rewards/chosen = beta c = ", s.loss.beta,
+                              " c, rewards/rejected = beta r; rewards/margins is their "
+                              "difference, rewards/accuracies counts where it is above 0")}},
+      {.title = "reference (p_ref)", .lines = {reference}},
+      explain_step(s.train, "pairs"),
+      explain_settings(settings_of(copy), names),
+  };
+}
+
 void check_dpo_settings(const DpoSettings& s, const std::string& where) {
   loss::check_dpo_options(s.loss, where);
   if (s.use_weighting && loss::needs_whole_batch(s.loss)) {
@@ -315,6 +383,26 @@ void check_dpo_settings(const DpoSettings& s, const std::string& where) {
     fail_settings(where,
                   "key sync_ref_model: with LoRA the reference is the model without its adapter");
   }
+}
+
+Preview preview_of(const DpoSettings& settings, const std::string& where,
+                   const PreviewOptions& options) {
+  check_dpo_settings(settings, where);
+  const std::string& path = settings.train.model_name_or_path;
+  Preview out{.unit = "pairs"};
+  out.models.push_back(preview_decoder("policy", path, settings.train, true));
+  preview_lora(out.models[0], settings.lora);
+  if (settings.lora.r == 0 || !settings.reference.empty()) {
+    PreviewModel reference = preview_decoder(
+        "reference", settings.reference.empty() ? path : settings.reference, settings.train, false);
+    // Computed before the first step, it does not stay.
+    if (!settings.precompute_ref_log_probs) out.models.push_back(std::move(reference));
+  }
+  out.reference_in_forward = !settings.precompute_ref_log_probs;
+  const Words words(out.models[0].folder, settings.chat_template_path, {});
+  out.files =
+      preview_files(settings.train, where, feed_options(settings, where, words), options.rows);
+  return out;
 }
 
 std::unique_ptr<Algorithm> make_dpo(const DpoSettings& settings, const std::string& where,

@@ -32,38 +32,6 @@ struct Feed::Set {
 
 namespace {
 
-std::vector<std::pair<std::string, std::vector<std::string>>> evaluation_files(
-    const std::string& text, const std::string& where) {
-  if (text.empty()) return {};
-  const Json json = parse_json(text, where + ": key data.eval");
-  const auto files = [&](const Json& value) -> std::vector<std::string> {
-    if (value.is_string()) return {value.get<std::string>()};
-    std::vector<std::string> out;
-    if (value.is_array()) {
-      for (const Json& item : value) {
-        if (item.is_string()) out.push_back(item.get<std::string>());
-      }
-    }
-    if (out.empty() || out.size() != value.size()) {
-      fail_settings(where,
-                    "key data.eval: must be a file, a list of files, or {\"name\": file, ...}");
-    }
-    return out;
-  };
-  if (!json.is_object()) return {{"eval", files(json)}};
-  std::vector<std::pair<std::string, std::vector<std::string>>> out;
-  for (const auto& [name, value] : json.items()) out.emplace_back(name, files(value));
-  return out;
-}
-
-data::DataSource::Options source_options(const DataSettings& s) {
-  data::DataSource::Options options;
-  options.read.on_bad_row = s.on_bad_row == "skip" ? data::OnBadRow::skip : data::OnBadRow::error;
-  options.format.columns = s.columns;
-  options.format.transcripts = s.transcripts;
-  return options;
-}
-
 /// Rows of a source that are used after the cut, which is told to the log.
 std::vector<int64_t> used_rows(const data::DataSource& source, const EncodeRow& encode) {
   std::vector<data::Cut> cuts(static_cast<size_t>(source.size()));
@@ -94,6 +62,48 @@ std::vector<int64_t> used_rows(const data::DataSource& source, const EncodeRow& 
 
 }  // namespace
 
+std::vector<std::pair<std::string, std::vector<std::string>>> evaluation_files(
+    const DataSettings& settings, const std::string& where) {
+  if (settings.eval.text.empty()) return {};
+  const Json json = parse_json(settings.eval.text, where + ": key data.eval");
+  const auto files = [&](const Json& value) -> std::vector<std::string> {
+    if (value.is_string()) return {value.get<std::string>()};
+    std::vector<std::string> out;
+    if (value.is_array()) {
+      for (const Json& item : value) {
+        if (item.is_string()) out.push_back(item.get<std::string>());
+      }
+    }
+    if (out.empty() || out.size() != value.size()) {
+      fail_settings(where,
+                    "key data.eval: must be a file, a list of files, or {\"name\": file, ...}");
+    }
+    return out;
+  };
+  if (!json.is_object()) return {{"eval", files(json)}};
+  std::vector<std::pair<std::string, std::vector<std::string>>> out;
+  for (const auto& [name, value] : json.items()) out.emplace_back(name, files(value));
+  return out;
+}
+
+data::DataSource::Options source_options(const DataSettings& s) {
+  data::DataSource::Options options;
+  options.read.on_bad_row = s.on_bad_row == "skip" ? data::OnBadRow::skip : data::OnBadRow::error;
+  options.format.columns = s.columns;
+  options.format.transcripts = s.transcripts;
+  return options;
+}
+
+std::vector<Sequence> sequences_of(EncodedRow row) {
+  std::vector<Sequence> out;
+  for (data::EncodedSequence& encoded : row.sequences) {
+    Sequence sequence{.tokens = std::move(encoded.tokens)};
+    sequence.weight.assign(encoded.trained.begin(), encoded.trained.end());
+    out.push_back(std::move(sequence));
+  }
+  return out;
+}
+
 Feed::Feed(const TrainSettings& settings, const std::string& where, FeedOptions options)
     : settings_(settings), options_(std::move(options)) {
   const auto open = [&](const std::vector<std::string>& files) {
@@ -113,7 +123,7 @@ Feed::Feed(const TrainSettings& settings, const std::string& where, FeedOptions 
     return set;
   };
   train_ = open(settings.data.train);
-  for (const auto& [name, files] : evaluation_files(settings.data.eval.text, where)) {
+  for (const auto& [name, files] : evaluation_files(settings.data, where)) {
     evaluation_.emplace_back(name, open(files));
   }
   std::vector<int64_t> sizes;
@@ -148,15 +158,14 @@ Batch Feed::batch(const Set& set, const std::vector<data::Place>& places) const 
   std::vector<Sequence> sequences;
   std::vector<double> index, margin;
   for (size_t i = 0; i < rows.size(); ++i) {
-    for (data::EncodedSequence& encoded : rows[i].sequences) {
+    batch.ids.push_back(rows[i].id);
+    const double row_margin = rows[i].margin;
+    for (Sequence& sequence : sequences_of(std::move(rows[i]))) {
       index.push_back(static_cast<double>(set.index(places[i])));
-      margin.push_back(rows[i].margin);
-      Sequence sequence{.tokens = std::move(encoded.tokens)};
-      sequence.weight.assign(encoded.trained.begin(), encoded.trained.end());
+      margin.push_back(row_margin);
       sequences.push_back(std::move(sequence));
     }
     batch.group.push_back(static_cast<int64_t>(sequences.size()));
-    batch.ids.push_back(std::move(rows[i].id));
   }
   batch.sequences = pack(sequences, batch.group, {.share_prefixes = options_.share_prefixes});
   batch.columns["index"] = at::tensor(index, at::kDouble);

@@ -13,7 +13,10 @@
 #include "guerdon/data/truncation.h"
 #include "guerdon/loss/advantage.h"
 #include "guerdon/model/logprobs.h"
+#include "guerdon/model/reward_model.h"
+#include "guerdon/reward/model_reward.h"
 #include "guerdon/reward/registry.h"
+#include "guerdon/train/feed.h"
 
 namespace guerdon::train {
 namespace {
@@ -67,6 +70,18 @@ void weigh(Json& node, const std::vector<double>& weights, const std::string& wh
   for (size_t i = 0; i < count; ++i) {
     Json& child = sum ? node["of"][i] : node;
     if (child.is_object()) child["weight"] = weights[i];
+  }
+}
+
+void require_prompts(const std::string& file, data::DatasetType type, const std::string& form) {
+  switch (type) {
+    case data::DatasetType::prompt_only:
+    case data::DatasetType::prompt_completion:
+    case data::DatasetType::preference:
+    case data::DatasetType::unpaired_preference: return;
+    default:
+      fail_input(file, "holds " + form + "; prompts are needed",
+                 "data.columns=[\"OURS=THEIRS\"] renames columns");
   }
 }
 
@@ -130,6 +145,86 @@ void describe(SettingList& field, GrpoSettings& s) {
   field.group("lora", s.lora);
 }
 
+Explanation explanation_of(const GrpoSettings& s, const std::string& where) {
+  const GrpoPlan plan = plan_grpo(s, where);
+  const int64_t step = s.train.per_device_train_batch_size * s.train.gradient_accumulation_steps;
+  const loss::PolicyFormula formula =
+      loss::explain(s.loss, {.rows = static_cast<double>(step)},
+                    {.max_completion_length = static_cast<double>(s.max_completion_length)});
+  const double epsilon = loss::AdvantageOptions().epsilon;
+  Section advantage{.title = "advantage of a completion", .lines = {}};
+  if (s.multi_objective_aggregation == "normalize_then_sum") {
+    advantage.lines.push_back(
+        "each reward by itself: (R - mean of its group) / (deviation + epsilon); their weighted "
+        "sum "
+        "is normalised over the collect");
+  } else {
+    const std::string mean = "A = (R - mean of its group)";
+    advantage.lines.push_back(s.scale_rewards == "none" ? mean
+                              : s.scale_rewards == "group"
+                                  ? mean + " / (deviation of its group + epsilon)"
+                                  : mean + " / (deviation of the collect + epsilon)");
+  }
+  if (s.scale_rewards != "none" || s.multi_objective_aggregation == "normalize_then_sum") {
+    advantage.lines.push_back(
+        guerdon::str("epsilon = ", epsilon, ", deviation with divisor n - 1"));
+  }
+  advantage.lines.push_back(
+      guerdon::str("R: the reward's total; a group: the ", s.num_generations,
+                   " completions of a prompt. A group whose rewards are all equal has A = 0"));
+  Section term{.title = "loss of a token", .lines = formula.term};
+  term.lines.emplace_back(
+      plan.steps() > 1
+          ? "p_old: the trainer's own log-probs before the first update of a collect"
+          : "p_old = p: each collect feeds one update, so every r is 1 and nothing is clipped");
+  if (s.mask_truncated_completions) {
+    term.lines.emplace_back("0 for completions that were cut at max_completion_length");
+  }
+  Section kl{.title = "KL from the reference", .lines = formula.kl};
+  if (s.loss.beta != 0.0) {
+    kl.lines.emplace_back(s.lora.r > 0 ? "p_ref: the policy without its adapter"
+                                       : "p_ref: the starting model");
+    if (s.sync_ref_model) {
+      kl.lines.push_back(guerdon::str("every ", s.ref_model_sync_steps, " steps it becomes ",
+                                      1.0 - s.ref_model_mixup_alpha, " of itself + ",
+                                      s.ref_model_mixup_alpha, " of the policy"));
+    }
+  }
+  GrpoSettings copy = s;
+  return {
+      {.title = "collect",
+       .lines = {guerdon::str(plan.prompts, " prompts x ", s.num_generations,
+                              " completions (num_generations), at temperature ",
+                              s.sampling.temperature, ", at most ", s.max_completion_length,
+                              " tokens each"),
+                 guerdon::str("it feeds ", plan.minibatches, " optimizer step",
+                              plan.minibatches == 1 ? "" : "s", " x ", plan.iterations, " pass",
+                              plan.iterations == 1 ? "" : "es", " (num_iterations)")}},
+      advantage,
+      term,
+      kl,
+      {.title = "correction of the engine's log-probs",
+       .lines =
+           {"none: engine and trainer share weights and numerics; "
+            "sampling/logp_difference in every step's metrics shows by how much they differ "
+            "(1e-5 in float32)",
+            "log p = log softmax(z / temperature) over the whole vocabulary, in the record and "
+            "in the loss"}},
+      {.title = "divided by", .lines = formula.divided},
+      {.title = "signs",
+       .lines = {"the loss is minimised: completions with A > 0 become more likely",
+                 "its value says little (about 0 where every r is 1 and advantages cancel); watch "
+                 "reward"}},
+      explain_step(s.train, "completions"),
+      explain_settings(
+          settings_of(copy),
+          {"loss_type", "epsilon", "epsilon_high", "delta", "importance_sampling_level", "beta",
+           "use_bias_correction_kl", "scale_rewards", "multi_objective_aggregation",
+           "num_generations", "num_iterations", "top_entropy_quantile", "entropy_coef",
+           "mask_truncated_completions"}),
+  };
+}
+
 GrpoPlan plan_grpo(const GrpoSettings& s, const std::string& where) {
   const auto refuse = [&](const std::string& key, const std::string& what) {
     fail_settings(where, "key " + key + ": " + what);
@@ -137,6 +232,11 @@ GrpoPlan plan_grpo(const GrpoSettings& s, const std::string& where) {
   if (s.generation_batch_size && s.steps_per_generation) {
     refuse("steps_per_generation", "must not be given together with generation_batch_size");
   }
+  if (s.sampling.temperature <= 1e-5) {
+    refuse("temperature", "must be above 0: greedy completions of one prompt are all the same");
+  }
+  if (s.sync_ref_model && s.lora.r > 0)
+    refuse("sync_ref_model", "with LoRA the reference is the model without its adapter");
   if (s.sync_ref_model && s.loss.beta == 0.0)
     refuse("sync_ref_model", "needs beta above 0: without it there is no reference");
   const int64_t rows = s.train.per_device_train_batch_size,
@@ -166,17 +266,11 @@ GrpoPlan plan_grpo(const GrpoSettings& s, const std::string& where) {
 Prompts::Prompts(const TrainSettings& settings, std::shared_ptr<const Words> words,
                  int64_t max_length)
     : words_(std::move(words)), max_length_(max_length) {
-  const data::DataSource::Options options{
-      .read = {.on_bad_row = settings.data.on_bad_row == "skip" ? data::OnBadRow::skip
-                                                                : data::OnBadRow::error},
-      .format = {.columns = settings.data.columns, .transcripts = settings.data.transcripts}};
+  const data::DataSource::Options options = source_options(settings.data);
   std::vector<int64_t> sizes;
   for (const std::string& file : settings.data.train) {
     sources_.emplace_back(file, options);
-    data::require_type(sources_.back(),
-                       {data::DatasetType::prompt_only, data::DatasetType::prompt_completion,
-                        data::DatasetType::preference, data::DatasetType::unpaired_preference},
-                       "prompts are");
+    require_prompts(file, sources_.back().type(), sources_.back().form());
     sizes.push_back(sources_.back().size());
   }
   sampler_.emplace(std::move(sizes),
@@ -225,11 +319,6 @@ Grpo::Grpo(const GrpoSettings& settings, const std::string& where, GrpoWorld wor
                 .slots = settings.slots} {
   GUERDON_CHECK(settings.loss.beta == 0.0 || world_.reference || world_.adapter, "Grpo: beta is ",
                 settings.loss.beta, ", and there is no reference");
-  if (settings.sampling.temperature <= 1e-5) {
-    fail_settings(
-        where,
-        "key temperature: must be above 0: greedy completions of one prompt are all the same");
-  }
   if (sampling_.stop_ids.empty() && sampling_.stop.empty()) {
     log::warning(
         where +
@@ -509,9 +598,10 @@ void Grpo::diagnose(double flat, double truncated) {
   }
 }
 
-std::unique_ptr<Algorithm> make_grpo(const GrpoSettings& settings, const std::string& where,
-                                     RunFolder& run) {
-  plan_grpo(settings, where);
+namespace {
+
+/// The reward that the settings name, after what else can be missing.
+Json reward_node(const GrpoSettings& settings, const std::string& where) {
   if (settings.train.eval_strategy != "no") {
     fail_settings(where,
                   "key eval_strategy: grpo has no evaluation loss; samples.jsonl has answers from "
@@ -523,9 +613,95 @@ std::unique_ptr<Algorithm> make_grpo(const GrpoSettings& settings, const std::st
     fail_settings(where, "key reward: is missing ({\"use\": NAME, ...})");
   Json node = Json::parse(settings.reward.text);
   if (!settings.reward_weights.empty()) weigh(node, settings.reward_weights, where);
+  return node;
+}
 
+/// The reward models of a node and of those inside it.
+void preview_judges(const Json& node, const std::string& path, Preview& out) {
+  if (!node.is_object()) return;
+  const auto text = [&](const char* key) {
+    const auto found = node.find(key);
+    return found != node.end() && found->is_string() ? found->get<std::string>() : std::string();
+  };
+  if (text("use") == "model" && !text("path").empty()) {
+    ModelReward::Options defaults;
+    const std::filesystem::path folder = model::model_folder(text("path"));
+    const bool bf16 = node.contains("bf16") && node["bf16"] == true;
+    const std::shared_ptr<model::RewardModel> judge = model::load_reward_model(
+        folder, {.load = {.model = {.compute = bf16 ? at::kBFloat16 : at::ScalarType::Undefined,
+                                    .device = at::kMeta}}});
+    const auto tokens = node.find("batch_tokens");
+    out.models.push_back({.role = path,
+                          .folder = folder,
+                          .module = judge,
+                          .body = &judge->body(),
+                          .judges = true,
+                          .judge_tokens = tokens != node.end() && tokens->is_number_integer()
+                                              ? tokens->get<int64_t>()
+                                              : defaults.batch_tokens});
+  }
+  const auto of = node.find("of");
+  if (of == node.end() || !of->is_array()) return;
+  for (size_t i = 0; i < of->size(); ++i)
+    preview_judges((*of)[i], guerdon::str(path, ".of[", i, "]"), out);
+}
+
+}  // namespace
+
+Preview preview_of(const GrpoSettings& settings, const std::string& where,
+                   const PreviewOptions& options) {
+  const GrpoPlan plan = plan_grpo(settings, where);
+  const std::string& path = settings.train.model_name_or_path;
+  Preview out{.unit = "completions", .rows_in_group = settings.num_generations};
+  out.models.push_back(preview_decoder("policy", path, settings.train, true));
+  preview_lora(out.models[0], settings.lora);
+  if (settings.loss.beta != 0.0 && settings.lora.r == 0)
+    out.models.push_back(preview_decoder("reference", path, settings.train, false));
+  const Json node = reward_node(settings, where);
+  preview_judges(node, "reward", out);
+  if (options.build_rewards) make_reward(node, where);
+
+  const Words words(out.models[0].folder, settings.chat_template_path, data::EncodeOptions{});
+  PreviewGeneration generation{.prompts = plan.prompts,
+                               .completions = settings.num_generations,
+                               .slots = settings.slots,
+                               .max_completion_length = settings.max_completion_length,
+                               .prompt_tokens = {},
+                               .reference_pass = settings.loss.beta != 0.0 || plan.steps() > 1};
+  const bool share = out.models[0].body->shares_prefixes();
+  for (const std::string& name : settings.train.data.train) {
+    const FirstRows first = first_rows(name, settings.train.data, options.rows);
+    require_prompts(name, first.type, first.form);
+    PreviewFile file{.set = "train",
+                     .file = name,
+                     .form = first.form,
+                     .rows = static_cast<int64_t>(first.examples.size()),
+                     .whole = first.whole,
+                     .counts = {},
+                     .groups = {}};
+    for (const Example& example : first.examples) {
+      std::vector<int64_t> tokens = words.encoder().prompt(example.prompt, example.fields);
+      file.counts.add(settings.max_prompt_length
+                          ? data::truncate_prompt(tokens, *settings.max_prompt_length)
+                          : data::Cut::whole);
+      const auto length = static_cast<int64_t>(tokens.size());
+      const int64_t written = settings.num_generations * settings.max_completion_length;
+      file.groups.push_back(
+          {.tokens = (share ? length : settings.num_generations * length) + written,
+           .targets = written});
+      generation.prompt_tokens.push_back(length);
+    }
+    out.files.push_back(std::move(file));
+  }
+  out.generation = std::move(generation);
+  return out;
+}
+
+std::unique_ptr<Algorithm> make_grpo(const GrpoSettings& settings, const std::string& where,
+                                     RunFolder& run) {
+  plan_grpo(settings, where);
   GrpoWorld world;
-  world.reward = make_reward(node, where);
+  world.reward = make_reward(reward_node(settings, where), where);
   world.folder = model::model_folder(settings.train.model_name_or_path);
   auto words =
       std::make_shared<Words>(world.folder, settings.chat_template_path, data::EncodeOptions{});
@@ -536,10 +712,6 @@ std::unique_ptr<Algorithm> make_grpo(const GrpoSettings& settings, const std::st
   world.policy = model::load_decoder(world.folder, {.model = model_options(settings.train)});
   world.adapter =
       add_lora(*world.policy, settings.lora, static_cast<uint64_t>(settings.train.seed));
-  if (world.adapter && settings.sync_ref_model) {
-    fail_settings(where,
-                  "key sync_ref_model: with LoRA the reference is the model without its adapter");
-  }
   if (settings.loss.beta != 0.0 && !world.adapter) {
     world.reference = model::load_decoder(world.folder, {.model = model_options(settings.train)});
     for (Tensor& parameter : world.reference->parameters()) parameter.requires_grad_(false);

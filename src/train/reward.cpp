@@ -20,12 +20,31 @@ std::optional<model::Pooling> pooling_of(const std::string& name) {
   return std::nullopt;
 }
 
-std::shared_ptr<model::RewardModel> load(const RewardSettings& s) {
+std::shared_ptr<model::RewardModel> load(const RewardSettings& s, at::Device device = at::kCPU) {
+  model::ModelOptions options = model_options(s.train);
+  options.device = device;
   return model::load_reward_model(s.train.model_name_or_path,
-                                  {.load = {.model = model_options(s.train)},
+                                  {.load = {.model = options},
                                    .new_head = true,
                                    .seed = static_cast<uint64_t>(s.train.seed),
                                    .pooling = pooling_of(s.pooling)});
+}
+
+FeedOptions feed_options(const RewardSettings& settings, const std::string& where,
+                         const Words& words, bool share_prefixes) {
+  return {.types = {data::DatasetType::preference},
+          .needed = "preference pairs are",
+          .encode =
+              [&words, cut = TruncationRule(settings.max_length, settings.truncation_mode, where)](
+                  const Example& example, EncodedRow& row) {
+                data::EncodedPair pair = words.encoder().reward_pair(example);
+                const data::Cut what = cut(pair);
+                // No token is predicted.
+                for (data::EncodedSequence* s : {&pair.chosen, &pair.rejected}) s->trained.clear();
+                row.sequences = {std::move(pair.chosen), std::move(pair.rejected)};
+                return what;
+              },
+          .share_prefixes = share_prefixes};
 }
 
 /// A reward model learns which of two responses people prefer (Bradley-Terry; Ouyang et al. 2022,
@@ -38,20 +57,7 @@ class RewardModelling final : public Algorithm {
         words_(folder_, settings.chat_template_path, {}),
         model_(load(settings)),
         feed_(settings.train, where,
-              {.types = {data::DatasetType::preference},
-               .needed = "preference pairs are",
-               .encode =
-                   [this, cut = TruncationRule(settings.max_length, settings.truncation_mode,
-                                               where)](const Example& example, EncodedRow& row) {
-                     data::EncodedPair pair = words_.encoder().reward_pair(example);
-                     const data::Cut what = cut(pair);
-                     // No token is predicted.
-                     for (data::EncodedSequence* s : {&pair.chosen, &pair.rejected})
-                       s->trained.clear();
-                     row.sequences = {std::move(pair.chosen), std::move(pair.rejected)};
-                     return what;
-                   },
-               .share_prefixes = model_->body().shares_prefixes()}) {
+              feed_options(settings, where, words_, model_->body().shares_prefixes())) {
     lora_ = add_lora(model_->body(), settings.lora, static_cast<uint64_t>(settings.train.seed));
     const Batch first = *feed_.in_order("", 0);
     std::vector<int64_t> groups;
@@ -137,6 +143,47 @@ void describe(SettingList& field, RewardSettings& s) {
   field("chat_template_path", s.chat_template_path,
         "Jinja file or model folder whose chat template is used instead of the model's");
   field.group("lora", s.lora);
+}
+
+Explanation explanation_of(const RewardSettings& s, const std::string&) {
+  RewardSettings copy = s;
+  return {
+      {.title = "loss of a pair", .lines = loss::explain(s.loss)},
+      {.title = "divided by",
+       .lines = {"P, the pairs of the whole optimizer step: L = sum over pairs / P",
+                 "accuracy and margin are divided by P too, mean_reward by its 2 P responses"}},
+      {.title = "signs",
+       .lines = {"L is minimised: a higher score means a better response",
+                 "margin (the metric) = chosen - rejected, without the row's margin; accuracy "
+                 "counts chosen > rejected",
+                 s.loss.center_rewards_coefficient
+                     ? "scores are kept around 0"
+                     : "only differences of scores mean something: a constant added to all of them "
+                       "changes nothing (center_rewards_coefficient keeps them around 0)"}},
+      explain_step(s.train, "pairs"),
+      explain_settings(settings_of(copy),
+                       {"center_rewards_coefficient", "pooling", "max_length", "truncation_mode"}),
+  };
+}
+
+Preview preview_of(const RewardSettings& settings, const std::string& where,
+                   const PreviewOptions& options) {
+  const std::shared_ptr<model::RewardModel> reward = load(settings, at::kMeta);
+  if (settings.lora.r > 0) add_lora(reward->body(), settings.lora, 0);
+  Preview out{.unit = "pairs", .log_probs = false, .saved_is_opened = settings.lora.r == 0};
+  out.models.push_back({.role = "model",
+                        .folder = model::model_folder(settings.train.model_name_or_path),
+                        .module = reward,
+                        .body = &reward->body()});
+  const Words words(out.models[0].folder, settings.chat_template_path, {});
+  out.files = preview_files(settings.train, where,
+                            feed_options(settings, where, words, reward->body().shares_prefixes()),
+                            options.rows);
+  if (reward->pooling() == model::Pooling::mean) {
+    for (PreviewFile& file : out.files)
+      for (model::PassSize& group : file.groups) group.targets = group.tokens;
+  }
+  return out;
 }
 
 std::unique_ptr<Algorithm> make_reward(const RewardSettings& settings, const std::string& where,

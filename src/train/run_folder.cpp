@@ -1,5 +1,7 @@
 #include "guerdon/train/run_folder.h"
 
+#include <unistd.h>
+
 #include <chrono>
 #include <nlohmann/json.hpp>
 
@@ -62,10 +64,19 @@ std::optional<RunManifest> read_run_manifest(const fs::path& folder) {
 }
 
 RunFolder::RunFolder(const fs::path& folder, bool resume) : path_(folder), lock_(folder / "lock") {
-  if (!resume && (fs::exists(folder / "manifest.json") || entries(checkpoints()) > 0)) {
+  check(folder, resume);
+}
+
+void RunFolder::check(const fs::path& folder, bool resume) {
+  if (!resume && (fs::exists(folder / "manifest.json") || entries(folder / "checkpoints") > 0)) {
     fail_settings(folder.string(), "holds a run already",
                   "go on with it (--resume), or choose another --output");
   }
+  // The nearest folder that is there is where the run would be made.
+  fs::path there = fs::absolute(folder);
+  while (!fs::exists(there) && there.has_relative_path()) there = there.parent_path();
+  if (!fs::is_directory(there)) fail_surroundings(there.string(), "is not a folder");
+  if (::access(there.c_str(), W_OK) != 0) fail_surroundings(there.string(), "cannot be written to");
 }
 
 void RunFolder::write_config(const Json& settings) {

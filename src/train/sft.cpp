@@ -2,6 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
+#include "guerdon/base/error.h"
 #include "guerdon/model/logprobs.h"
 #include "guerdon/train/feed.h"
 #include "train/offline.h"
@@ -9,25 +12,46 @@
 namespace guerdon::train {
 namespace {
 
+struct SftLoss {
+  const char* name;
+  const char* formula;  // of a token
+};
+constexpr SftLoss kLosses[] = {
+    {"nll", "-log p(token)"},
+    {"dft", "-p(token) log p(token), with no gradient through the first factor"},
+};
+
+std::vector<std::string> loss_types() {
+  std::vector<std::string> names;
+  for (const SftLoss& loss : kLosses) names.emplace_back(loss.name);
+  return names;
+}
+
+data::EncodeOptions encode_options(const SftSettings& s) {
+  return {.completion_only_loss = s.completion_only_loss,
+          .assistant_only_loss = s.assistant_only_loss};
+}
+
+FeedOptions feed_options(const SftSettings& settings, const std::string& where,
+                         const Words& words) {
+  return {.types = {data::DatasetType::language_modeling, data::DatasetType::prompt_completion,
+                    data::DatasetType::preference, data::DatasetType::unpaired_preference},
+          .needed = "texts, conversations or prompts with completions are",
+          .encode = [&words, cut = TruncationRule(settings.max_length, settings.truncation_mode,
+                                                  where)](const Example& example, EncodedRow& row) {
+            row.sequences = {words.encoder().supervised(example)};
+            return cut(row.sequences[0]);
+          }};
+}
+
 /// Supervised fine-tuning: the tokens of the answers become more likely.
 class Sft final : public Algorithm {
  public:
   Sft(const SftSettings& settings, const std::string& where)
       : settings_(settings),
         folder_(model::model_folder(settings.train.model_name_or_path)),
-        words_(folder_, settings.chat_template_path,
-               {.completion_only_loss = settings.completion_only_loss,
-                .assistant_only_loss = settings.assistant_only_loss}),
-        feed_(settings.train, where,
-              {.types = {data::DatasetType::language_modeling, data::DatasetType::prompt_completion,
-                         data::DatasetType::preference, data::DatasetType::unpaired_preference},
-               .needed = "texts, conversations or prompts with completions are",
-               .encode =
-                   [this, cut = TruncationRule(settings.max_length, settings.truncation_mode,
-                                               where)](const Example& example, EncodedRow& row) {
-                     row.sequences = {words_.encoder().supervised(example)};
-                     return cut(row.sequences[0]);
-                   }}),
+        words_(folder_, settings.chat_template_path, encode_options(settings)),
+        feed_(settings.train, where, feed_options(settings, where, words_)),
         policy_(model::load_decoder(folder_, {.model = model_options(settings.train)})) {
     lora_ = add_lora(*policy_, settings.lora, static_cast<uint64_t>(settings.train.seed));
   }
@@ -89,10 +113,48 @@ void describe(SettingList& field, SftSettings& s) {
         "Train the completion alone; null: for rows that have a prompt");
   field("assistant_only_loss", s.assistant_only_loss, "Train the assistant's turns alone");
   field("loss_type", s.loss_type, "nll, or dft: weighted by the token's own probability",
-        {.choices = {"nll", "dft"}});
+        {.choices = loss_types()});
   field("chat_template_path", s.chat_template_path,
         "Jinja file or model folder whose chat template is used instead of the model's");
   field.group("lora", s.lora);
+}
+
+Explanation explanation_of(const SftSettings& s, const std::string&) {
+  const auto* loss = std::find_if(std::begin(kLosses), std::end(kLosses),
+                                  [&](const SftLoss& l) { return s.loss_type == l.name; });
+  GUERDON_CHECK(loss != std::end(kLosses), "sft: no loss is called ", s.loss_type);
+  const std::string trained =
+      s.assistant_only_loss ? "the tokens of the assistant's turns"
+      : !s.completion_only_loss
+          ? "the tokens of the completion in rows that have a prompt, all of the others"
+      : *s.completion_only_loss ? "the tokens of the completion"
+                                : "all tokens";
+  SftSettings copy = s;
+  return {
+      {.title = "loss of a token",
+       .lines = {std::string(loss->name) + ": " + loss->formula, "trained are " + trained}},
+      {.title = "divided by",
+       .lines = {"N, the trained tokens of the whole optimizer step: L = sum over them / N",
+                 "a row of many tokens weighs more than one of few; entropy and "
+                 "mean_token_accuracy are divided by N too"}},
+      {.title = "signs",
+       .lines = {"L is minimised: lower means that the model finds the answers more likely"}},
+      explain_step(s.train, "rows"),
+      explain_settings(settings_of(copy), {"loss_type", "completion_only_loss",
+                                           "assistant_only_loss", "max_length", "truncation_mode"}),
+  };
+}
+
+Preview preview_of(const SftSettings& settings, const std::string& where,
+                   const PreviewOptions& options) {
+  const std::string& path = settings.train.model_name_or_path;
+  Preview out{.unit = "rows"};
+  out.models.push_back(preview_decoder("policy", path, settings.train, true));
+  preview_lora(out.models[0], settings.lora);
+  const Words words(out.models[0].folder, settings.chat_template_path, encode_options(settings));
+  out.files =
+      preview_files(settings.train, where, feed_options(settings, where, words), options.rows);
+  return out;
 }
 
 std::unique_ptr<Algorithm> make_sft(const SftSettings& settings, const std::string& where,

@@ -67,6 +67,15 @@ void check_unchanged(const SettingList& list, const fs::path& config_file,
   }
 }
 
+/// The run's folder, put into the settings too.
+fs::path output_of(TrainSettings& common, const TrainRequest& request) {
+  if (!request.output.empty()) common.output_dir = request.output.string();
+  if (common.output_dir.empty()) {
+    fail_settings(request.where, "key output_dir: is missing (the run's folder; or --output)");
+  }
+  return common.output_dir;
+}
+
 /// report.html, however the run ends.
 class ReportAtEnd {
  public:
@@ -110,20 +119,54 @@ const Method& method(const std::string& name) {
                              "; there are " + known);
 }
 
-TrainResult run_training(const Json& settings, const TrainRequest& request) {
-  const std::unique_ptr<Trainer> trainer = method(request.method).make();
+std::unique_ptr<Trainer> trainer_of(const std::string& name, const Json& settings,
+                                    const std::string& where) {
+  std::unique_ptr<Trainer> trainer = method(name).make();
   const SettingList list = trainer->settings();
-  refuse_trl_names(list, settings, request.where);
-  apply_settings(list, settings, request.where);
+  refuse_trl_names(list, settings, where);
+  apply_settings(list, settings, where);
+  return trainer;
+}
+
+Forecast forecast(Trainer& trainer, const std::string& where, const PreviewOptions& options) {
+  check_train_settings(trainer.common(), where);
+  Forecast out{.preview = trainer.preview(where, options), .memory = {}, .process_bytes = 0};
+  out.process_bytes = peak_of_process();
+  out.memory = memory_plan(trainer.common(), out.preview, {.process_bytes = out.process_bytes});
+  return out;
+}
+
+Forecast dry_run(const Json& settings, const TrainRequest& request) {
+  const std::unique_ptr<Trainer> trainer = trainer_of(request.method, settings, request.where);
   TrainSettings& common = trainer->common();
-  if (!request.output.empty()) common.output_dir = request.output.string();
-  if (common.output_dir.empty()) {
-    fail_settings(request.where, "key output_dir: is missing (the run's folder; or --output)");
+  const fs::path output = output_of(common, request);
+  const bool resume = request.resume || request.resume_from.has_value();
+  RunFolder::check(output, resume);
+  if (resume) check_unchanged(trainer->settings(), output / "config.json", common, request.where);
+  Forecast out = forecast(*trainer, request.where, {.rows = 100, .build_rewards = true});
+  const int64_t peak = out.memory.peak().total(), memory = machine_memory();
+  if (peak > memory) {
+    const int64_t fits = largest_batch(common, out.preview, out.process_bytes, memory);
+    fail_surroundings("memory",
+                      str("the run needs about ", memory_text(peak), " (", out.memory.peak().name,
+                          "), this machine has ", memory_text(memory)),
+                      fits > 0 ? str("per_device_train_batch_size=", fits,
+                                     " fits; gradient_accumulation_steps makes up for it")
+                               : "no batch fits; gradient_checkpointing=true, lora.r or a smaller "
+                                 "model need less");
   }
+  return out;
+}
+
+TrainResult run_training(const Json& settings, const TrainRequest& request) {
+  const std::unique_ptr<Trainer> trainer = trainer_of(request.method, settings, request.where);
+  const SettingList list = trainer->settings();
+  TrainSettings& common = trainer->common();
+  const fs::path output = output_of(common, request);
   check_train_settings(common, request.where);
 
   const bool resume = request.resume || request.resume_from.has_value();
-  RunFolder run(common.output_dir, resume);
+  RunFolder run(output, resume);
   if (request.opened) request.opened(run);
   if (resume) check_unchanged(list, run.path() / "config.json", common, request.where);
   const Json resolved = settings_json(list);

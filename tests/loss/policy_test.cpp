@@ -417,5 +417,37 @@ TEST(RolloutRatio, TruncatesOrMasksByTokenOrSequence) {
   expect(ratio("token_mask", .95), {1.221403, 0, 0, 1.349859, 1.491825});
 }
 
+TEST(Policy, ExplainsEveryLossTypeWithItsDenominator) {
+  PolicyOptions options;
+  const SettingList list = settings_of(options);
+  for (const std::string& name : list.find("loss_type")->allowed.choices) {
+    options.loss_type = name;
+    options.epsilon_high = 0.5;
+    const PolicyFormula formula = explain(options, {.rows = 6}, {.max_completion_length = 20});
+    EXPECT_EQ(formula.term.size(), 2u) << name;
+    EXPECT_EQ(formula.divided.size(), 1u) << name;
+    EXPECT_EQ(formula.kl.size(), 1u) << name;
+  }
+  options.loss_type = "cispo";
+  EXPECT_EQ(
+      explain(options, {}, {}).term[0],
+      "-min(r, epsilon_high) A log p, with no gradient through the minimum  =  -min(r, 0.5) A "
+      "log p, with no gradient through the minimum");
+  options = {.loss_type = "grpo",
+             .delta = 2.0,
+             .beta = 0.04,
+             .use_bias_correction_kl = false,
+             .top_entropy_quantile = 0.2,
+             .off_policy_mask_threshold = 0.5,
+             .entropy_coef = 0.01};
+  const PolicyFormula all = explain(options, {.rows = 6}, {});
+  EXPECT_EQ(all.term.size(), 5u);
+  EXPECT_EQ(all.kl[0], "+ beta k3  =  + 0.04 k3, inside the loss of each token");
+  EXPECT_EQ(all.divided[0],
+            "sum over rows of the mean over their tokens / (rows of the step)  =  sum over rows of "
+            "the mean over their tokens / 6");
+  EXPECT_EQ(all.divided.size(), 2u);
+}
+
 }  // namespace
 }  // namespace guerdon::loss

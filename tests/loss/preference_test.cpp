@@ -182,5 +182,20 @@ TEST(CheckDpoOptions, RefusesWhatCannotBeMeant) {
   EXPECT_NO_THROW(check_dpo_options({}, "dpo.json"));
 }
 
+TEST(Dpo, ExplainsEveryLossThatThereIs) {
+  for (const std::string& name : dpo_loss_types()) {
+    const std::vector<std::string> lines =
+        explain(DpoOptions{.beta = 0.25, .label_smoothing = 0.125, .loss_type = {name}});
+    EXPECT_EQ(lines.size(), name == "sft" ? 2u : 3u) << name;
+    EXPECT_TRUE(name == "sft" || lines[0].starts_with(name + ": ")) << lines[0];
+  }
+  for (const std::string& name : f_divergence_types()) {
+    const std::vector<std::string> lines = explain(DpoOptions{.f_divergence_type = name});
+    EXPECT_NE(lines[1].find("(" + name + ")"), std::string::npos) << lines[1];
+  }
+  EXPECT_EQ(explain(DpoOptions{.beta = 0.25, .loss_type = {"ipo"}})[0],
+            "ipo: (f(c) / Lc - f(r) / Lr - (1 / 2b))^2  =  (f(c) / Lc - f(r) / Lr - 2)^2");
+}
+
 }  // namespace
 }  // namespace guerdon::loss

@@ -32,6 +32,11 @@ struct EngineOptions {
   int64_t slots = 64;  ///< sequences at once; no effect on what they become
 };
 
+/// Tokens of one pass that reads prompts, unless a single prompt has more.
+constexpr int64_t kPrefillTokens = 8192;
+/// Tokens that the cache has room for when its longest sequence has `tokens`: it grows in steps.
+int64_t cache_capacity(int64_t tokens);
+
 /// The ids that end a completion: eos_token_id of the folder's generation_config.json, else of its
 /// config.json, else the tokenizer's.
 std::vector<int64_t> stop_ids_of(const std::filesystem::path& folder,

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "guerdon/base/settings.h"
 #include "guerdon/loss/reduction.h"
@@ -172,5 +173,14 @@ struct PolicyLoss {
 /// gmpo.
 PolicyLoss policy_loss(const PolicyTokens& tokens, const PolicyOptions& options,
                        const Totals& whole, const Divisors& divisors);
+
+/// The formulas in force, as lines of text, with the options' numbers put in.
+struct PolicyFormula {
+  std::vector<std::string> term;     ///< of one token, ratio and masks
+  std::vector<std::string> kl;       ///< what is added to it
+  std::vector<std::string> divided;  ///< what the sum is divided by
+};
+/// Of `whole` the rows are told, of `divisors` the completion length.
+PolicyFormula explain(const PolicyOptions& options, const Totals& whole, const Divisors& divisors);
 
 }  // namespace guerdon::loss

@@ -84,5 +84,7 @@ bool needs_whole_batch(const DpoOptions& options);
 /// Throws Error (Kind::settings) that names the key: weights that do not match, exo_pair without
 /// smoothing, a divergence under a loss that has no place for it, a name that does not exist.
 void check_dpo_options(const DpoOptions& options, const std::string& where);
+/// The formulas in force, a line each, with the options' numbers put in.
+std::vector<std::string> explain(const DpoOptions& options);
 
 }  // namespace guerdon::loss

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "guerdon/ops/tensor.h"
 
@@ -29,5 +31,8 @@ struct BradleyTerryOptions {
 /// a missing value (NaN) is 0. Throws Error (Kind::bug) when sizes differ.
 Tensor bradley_terry(const PairScores& scores, const Tensor& margin = {},
                      const BradleyTerryOptions& options = {});
+
+/// The formula in force, with the options' numbers put in.
+std::vector<std::string> explain(const BradleyTerryOptions& options);
 
 }  // namespace guerdon::loss

@@ -33,7 +33,8 @@ std::filesystem::path model_folder(const std::filesystem::path& path);
 
 /// A decoder with its LM head, from a model folder or a run folder. Throws Error (Kind::input): a
 /// tensor is missing or has another shape than config.json says (all of them, the first 10 named),
-/// is not finite, or is a pickle. Unexpected tensors are a warning.
+/// is not finite, or is a pickle. Unexpected tensors are a warning. On the meta device shapes are
+/// compared, and no weight is read.
 std::shared_ptr<Decoder> load_decoder(const std::filesystem::path& path,
                                       const LoadOptions& options = {});
 

@@ -45,7 +45,8 @@ struct RewardLoadOptions {
 };
 
 /// From a model folder or a run folder: a *ForSequenceClassification model with one label, or with
-/// `new_head` any model. Throws Error (Kind::input), also when the head has more than one label.
+/// `new_head` any model. Throws Error (Kind::input), also when the head has more than one label. On
+/// the meta device shapes are compared, and no weight is read.
 std::shared_ptr<RewardModel> load_reward_model(const std::filesystem::path& path,
                                                const RewardLoadOptions& options = {});
 

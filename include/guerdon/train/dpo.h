@@ -7,7 +7,9 @@
 
 #include "guerdon/loss/preference.h"
 #include "guerdon/train/algorithm.h"
+#include "guerdon/train/explain.h"
 #include "guerdon/train/models.h"
+#include "guerdon/train/preview.h"
 #include "guerdon/train/run_folder.h"
 
 namespace guerdon::train {
@@ -29,6 +31,13 @@ struct DpoSettings {
   std::string chat_template_path;
 };
 void describe(SettingList& field, DpoSettings& settings);
+
+/// Formula, signs and denominators under these settings; what cannot be meant together is refused.
+Explanation explanation_of(const DpoSettings& settings, const std::string& where);
+/// Models by their shapes, and the first rows of each file. Throws Error (Kind::settings,
+/// Kind::input).
+Preview preview_of(const DpoSettings& settings, const std::string& where,
+                   const PreviewOptions& options);
 
 /// Combinations that cannot be meant. Throws Error (Kind::settings).
 void check_dpo_settings(const DpoSettings& settings, const std::string& where);

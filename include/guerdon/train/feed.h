@@ -39,6 +39,16 @@ struct FeedOptions {
   bool share_prefixes = true;  ///< false for encoders
 };
 
+/// How files are read under these settings.
+data::DataSource::Options source_options(const DataSettings& settings);
+
+/// The evaluation sets that data.eval names, with their files. Throws Error (Kind::settings).
+std::vector<std::pair<std::string, std::vector<std::string>>> evaluation_files(
+    const DataSettings& settings, const std::string& where);
+
+/// The sequences of a row as the packer takes them.
+std::vector<Sequence> sequences_of(EncodedRow row);
+
 /// The files of `data.train` and `data.eval`. Opening encodes every row once (on all threads) to
 /// see which are used: as in TRL, rows that the truncation rule drops are no part of an epoch. Rows
 /// are encoded again when they are used, so memory does not grow with the tokens.

@@ -17,7 +17,9 @@
 #include "guerdon/reward/reward.h"
 #include "guerdon/reward/services.h"
 #include "guerdon/train/algorithm.h"
+#include "guerdon/train/explain.h"
 #include "guerdon/train/models.h"
+#include "guerdon/train/preview.h"
 #include "guerdon/train/run_folder.h"
 #include "guerdon/train/settings.h"
 
@@ -52,6 +54,13 @@ struct GrpoSettings {
 };
 
 void describe(SettingList& field, GrpoSettings& settings);
+
+/// Formula, signs and denominators under these settings; what cannot be meant together is refused.
+Explanation explanation_of(const GrpoSettings& settings, const std::string& where);
+/// Models by their shapes, and the first rows of each file. Throws Error (Kind::settings,
+/// Kind::input).
+Preview preview_of(const GrpoSettings& settings, const std::string& where,
+                   const PreviewOptions& options);
 
 /// What follows from the settings: how many prompts one collect takes, and how its completions are
 /// used.

@@ -7,7 +7,9 @@
 
 #include "guerdon/loss/reward_model.h"
 #include "guerdon/train/algorithm.h"
+#include "guerdon/train/explain.h"
 #include "guerdon/train/models.h"
+#include "guerdon/train/preview.h"
 #include "guerdon/train/run_folder.h"
 
 namespace guerdon::train {
@@ -23,6 +25,13 @@ struct RewardSettings {
   std::string chat_template_path;
 };
 void describe(SettingList& field, RewardSettings& settings);
+
+/// Formula, signs and denominators under these settings; what cannot be meant together is refused.
+Explanation explanation_of(const RewardSettings& settings, const std::string& where);
+/// Models by their shapes, and the first rows of each file. Throws Error (Kind::settings,
+/// Kind::input).
+Preview preview_of(const RewardSettings& settings, const std::string& where,
+                   const PreviewOptions& options);
 
 /// Throws Error (Kind::settings, Kind::input).
 std::unique_ptr<Algorithm> make_reward(const RewardSettings& settings, const std::string& where,

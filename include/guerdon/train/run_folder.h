@@ -44,6 +44,9 @@ class RunFolder {
   /// Makes the folder or opens an existing one. Throws Error: Kind::surroundings when another
   /// process works in it; Kind::settings when it holds a run and `resume` was not said.
   RunFolder(const std::filesystem::path& folder, bool resume);
+  /// What opening would refuse, without making anything. Throws Error, Kind::surroundings also
+  /// where nothing can be written.
+  static void check(const std::filesystem::path& folder, bool resume);
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }

@@ -6,7 +6,9 @@
 #include <string>
 
 #include "guerdon/train/algorithm.h"
+#include "guerdon/train/explain.h"
 #include "guerdon/train/models.h"
+#include "guerdon/train/preview.h"
 #include "guerdon/train/run_folder.h"
 
 namespace guerdon::train {
@@ -23,6 +25,13 @@ struct SftSettings {
   std::string chat_template_path;
 };
 void describe(SettingList& field, SftSettings& settings);
+
+/// Formula, signs and denominators under these settings; what cannot be meant together is refused.
+Explanation explanation_of(const SftSettings& settings, const std::string& where);
+/// Models by their shapes, and the first rows of each file. Throws Error (Kind::settings,
+/// Kind::input).
+Preview preview_of(const SftSettings& settings, const std::string& where,
+                   const PreviewOptions& options);
 
 /// Throws Error (Kind::settings, Kind::input).
 std::unique_ptr<Algorithm> make_sft(const SftSettings& settings, const std::string& where,

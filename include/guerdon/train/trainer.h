@@ -11,7 +11,10 @@
 #include <vector>
 
 #include "guerdon/base/settings.h"
+#include "guerdon/train/explain.h"
 #include "guerdon/train/loop.h"
+#include "guerdon/train/memory.h"
+#include "guerdon/train/preview.h"
 
 namespace guerdon::train {
 
@@ -22,12 +25,18 @@ class Trainer {
   /// All settings, referring to this object.
   virtual SettingList settings() = 0;
   virtual TrainSettings& common() = 0;
+  /// Formula, signs and denominators under the present settings. Throws Error (Kind::settings) for
+  /// what cannot be meant together.
+  virtual Explanation explanation(const std::string& where) = 0;
+  /// What a run would hold and read. Throws Error (Kind::settings, Kind::input).
+  virtual Preview preview(const std::string& where, const PreviewOptions& options) = 0;
   /// Loads models and data. `where` names the settings in errors; `run` is for samples. The
   /// algorithm refers to this object.
   virtual std::unique_ptr<Algorithm> build(const std::string& where, RunFolder& run) = 0;
 };
 
-/// The trainer of a struct of settings whose member `train` holds the common ones.
+/// The trainer of a struct of settings whose member `train` holds the common ones; describe(),
+/// explanation_of() and preview_of() stand beside it.
 template <class Settings>
 class TrainerOf final : public Trainer {
  public:
@@ -36,6 +45,12 @@ class TrainerOf final : public Trainer {
   explicit TrainerOf(Build build) : build_(build) {}
   SettingList settings() override { return settings_of(settings_); }
   TrainSettings& common() override { return settings_.train; }
+  Explanation explanation(const std::string& where) override {
+    return explanation_of(settings_, where);
+  }
+  Preview preview(const std::string& where, const PreviewOptions& options) override {
+    return preview_of(settings_, where, options);
+  }
   std::unique_ptr<Algorithm> build(const std::string& where, RunFolder& run) override {
     return build_(settings_, where, run);
   }
@@ -67,6 +82,11 @@ struct TrainRequest {
   std::function<void(const RunFolder&)> opened;
 };
 
+/// The trainer of a method with these settings (an object, as a settings file has it; `where` names
+/// them in errors). What a single setting can have wrong is refused: Error (Kind::settings).
+std::unique_ptr<Trainer> trainer_of(const std::string& method, const Json& settings,
+                                    const std::string& where);
+
 /// Checks the settings (an object, as a settings file has it), opens the run folder, loads, trains.
 TrainResult run_training(const Json& settings, const TrainRequest& request);
 
@@ -78,6 +98,21 @@ requires requires(SettingList& list, Settings& settings) { describe(list, settin
 TrainResult run_training(Settings settings, const TrainRequest& request) {
   return run_training(settings_of(settings), request);
 }
+
+/// What --dry-run and `guerdon plan` find.
+struct Forecast {
+  Preview preview;
+  MemoryPlan memory;
+  int64_t process_bytes = 0;  ///< program, libraries, tokenizer, as of now
+};
+/// Checks settings, models and first rows; nothing is written, no weight of the trained model is
+/// read.
+Forecast forecast(Trainer& trainer, const std::string& where, const PreviewOptions& options);
+
+/// All that run_training can refuse before its first step: settings, folder of the run, models,
+/// first rows, rewards (which are built), memory. Writes nothing. Throws as run_training does, and
+/// Error (Kind::surroundings) when the predicted peak is more than the machine's memory.
+Forecast dry_run(const Json& settings, const TrainRequest& request);
 
 /// A settings file with every setting of a method, its help as comments: it can be run once the
 /// model and the data are filled in.
