@@ -1,6 +1,7 @@
 /// `guerdon`: starts at once, does the ground-floor commands itself, and opens libguerdon_cli.so
 /// for the others.
 #include <dlfcn.h>
+#include <stdlib.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -39,6 +40,10 @@ bool is_upper(const std::string& name) {
 /// Opens the upper half and hands it the command line. It has a copy of everything of its own:
 /// nothing but the arguments crosses.
 int run_upper(int argc, char** argv) {
+  // oneDNN keeps a compiled bfloat16 product, about half a MB, for each number of rows that it has
+  // met, 1024 of them unless told: packed batches differ in length, and a run grew by gigabytes.
+  for (const char* name : {"ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"})
+    ::setenv(name, "256", /*overwrite=*/0);
   const std::string library = "libguerdon_cli.so";
   const fs::path program = fs::read_symlink("/proc/self/exe").parent_path();
   for (const fs::path& folder : {program / GUERDON_BIN_TO_LIB, program / ".." / "lib", program}) {
