@@ -19,6 +19,7 @@ struct Arguments {
   DataArguments data;
   std::string model, output, tokenizer;
   std::vector<std::string> by;
+  int64_t batch_size = kBatchSize;
   bool json = false;
 };
 
@@ -38,12 +39,16 @@ void eval_reward(const Arguments& arguments) {
   const ProgressSink progress = Console::get().progress();
   std::vector<eval::ScoredPair> pairs;
   std::map<std::string, int64_t> seen;
-  for (int64_t row = 0; row < source.size(); ++row) {
+  for (int64_t row = 0; row < source.size();) {
     if (stop_signal() != 0) return;
-    pairs.push_back(eval::score_pair(*judge.reward, source.at(row), columns,
-                                     tokenizer ? &*tokenizer : nullptr));
-    for (const auto& [column, value] : pairs.back().subsets) ++seen[column];
-    progress({.task = "judging", .done = row + 1, .total = source.size(), .unit = "pair"});
+    const std::vector<Example> rows = next_rows(source, row, arguments.batch_size);
+    for (eval::ScoredPair& pair :
+         eval::score_pairs(*judge.reward, rows, columns, tokenizer ? &*tokenizer : nullptr)) {
+      for (const auto& [column, value] : pair.subsets) ++seen[column];
+      pairs.push_back(std::move(pair));
+      ++row;
+    }
+    progress({.task = "judging", .done = row, .total = source.size(), .unit = "pair"});
   }
   for (const std::string& column : arguments.by) {
     if (!seen.contains(column))
@@ -87,6 +92,7 @@ void add_eval(CLI::App& program) {
       ->delimiter(',');
   reward->add_option("--tokenizer", arguments->tokenizer,
                      "Folder whose tokenizer counts tokens, for rewards that ask for them");
+  add_batch_size(reward, arguments->batch_size);
   reward->add_option("-o,--output", arguments->output,
                      "The result as JSON; in a run folder as result.json the report shows it");
   reward->add_flag("--json", arguments->json, "JSON on standard output");

@@ -1,5 +1,6 @@
 #include "cli/judging.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -35,6 +36,21 @@ NamedReward open_reward(const std::string& text, const std::string& flag) {
   }
   out.reward = make_reward(node, where, path);
   return out;
+}
+
+std::vector<Example> next_rows(const data::DataSource& source, int64_t row, int64_t count) {
+  std::vector<Example> out;
+  for (const int64_t end = std::min(source.size(), row + count); row < end; ++row)
+    out.push_back(source.at(row));
+  return out;
+}
+
+void add_batch_size(CLI::App* command, int64_t& batch_size) {
+  command
+      ->add_option("--batch-size", batch_size,
+                   "Rows that are judged in one call; a model's float32 scores are the same")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
 }
 
 }  // namespace guerdon::cli

@@ -1,9 +1,12 @@
 /// What `score` and `eval` have in common: the reward that a flag names.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "guerdon/data/source.h"
 #include "guerdon/reward/registry.h"
 
 namespace guerdon::cli {
@@ -16,5 +19,11 @@ struct NamedReward {
   std::unique_ptr<Reward> reward;
 };
 NamedReward open_reward(const std::string& text, const std::string& flag);
+
+constexpr int64_t kBatchSize = 32;
+/// --batch-size
+void add_batch_size(CLI::App* command, int64_t& batch_size);
+/// Rows [row, row + count) of the source, fewer at its end.
+std::vector<Example> next_rows(const data::DataSource& source, int64_t row, int64_t count);
 
 }  // namespace guerdon::cli

@@ -18,6 +18,7 @@ namespace {
 struct Arguments {
   DataArguments data;
   std::string reward, output = "-", tokenizer;
+  int64_t batch_size = kBatchSize;
 };
 
 const char* name_of(Verdict verdict) {
@@ -56,17 +57,19 @@ void score(const Arguments& arguments) {
   const StopSignals signals;
   Output output(arguments.output);
   const ProgressSink progress = Console::get().progress();
-  for (int64_t row = 0; row < source.size() && stop_signal() == 0; ++row) {
-    const Example example = source.at(row);
-    const std::vector<eval::ResponseScore> scores =
-        eval::score_row(*judge.reward, example, tokenizer ? &*tokenizer : nullptr);
-    for (size_t i = 0; i < scores.size(); ++i) {
-      Json line = score_json(row, scores[i], judge.name);
-      if (source.type() == data::DatasetType::preference)
-        line["response"] = i == 0 ? "chosen" : "rejected";
-      output.line(line.dump(-1, ' ', false, Json::error_handler_t::replace));
+  for (int64_t row = 0; row < source.size() && stop_signal() == 0;) {
+    const std::vector<Example> rows = next_rows(source, row, arguments.batch_size);
+    const auto scores = eval::score_rows(*judge.reward, rows, tokenizer ? &*tokenizer : nullptr);
+    for (const std::vector<eval::ResponseScore>& responses : scores) {
+      for (size_t i = 0; i < responses.size(); ++i) {
+        Json line = score_json(row, responses[i], judge.name);
+        if (source.type() == data::DatasetType::preference)
+          line["response"] = i == 0 ? "chosen" : "rejected";
+        output.line(line.dump(-1, ' ', false, Json::error_handler_t::replace));
+      }
+      ++row;
     }
-    progress({.task = "scoring", .done = row + 1, .total = source.size(), .unit = "row"});
+    progress({.task = "scoring", .done = row, .total = source.size(), .unit = "row"});
   }
   if (stop_signal() == 0) output.close();
 }
@@ -90,6 +93,7 @@ void add_score(CLI::App& program) {
       ->capture_default_str();
   command->add_option("--tokenizer", arguments->tokenizer,
                       "Folder whose tokenizer counts tokens, for rewards that ask for them");
+  add_batch_size(command, arguments->batch_size);
   command->callback([arguments] { score(*arguments); });
 }
 

@@ -63,37 +63,44 @@ Rollout as_rollout(const Example& example, size_t response, const text::Tokenize
   return out;
 }
 
-std::vector<ResponseScore> score_row(Reward& reward, const Example& example,
-                                     const text::Tokenizer* tokenizer) {
+std::vector<std::vector<ResponseScore>> score_rows(Reward& reward, std::span<const Example> rows,
+                                                   const text::Tokenizer* tokenizer) {
   std::vector<Rollout> rollouts;
-  for (size_t i = 0; i < example.responses.size(); ++i)
-    rollouts.push_back(as_rollout(example, i, tokenizer));
-  const std::vector<int64_t> groups = {0, static_cast<int64_t>(rollouts.size())};
+  std::vector<int64_t> groups{0};
+  for (const Example& row : rows) {
+    for (size_t i = 0; i < row.responses.size(); ++i) {
+      rollouts.push_back(as_rollout(row, i, tokenizer));
+      rollouts.back().group = static_cast<int64_t>(groups.size()) - 1;
+    }
+    groups.push_back(static_cast<int64_t>(rollouts.size()));
+  }
   Services nothing;
   const Scores scores = reward.score({rollouts, groups, 0, nothing});
 
   const Tensor total = scores.total.to(at::kDouble).contiguous();
   const Tensor components =
       scores.components.defined() ? scores.components.to(at::kDouble).contiguous() : Tensor();
-  std::vector<ResponseScore> out(rollouts.size());
-  for (size_t i = 0; i < out.size(); ++i) {
-    const auto row = static_cast<int64_t>(i);
-    out[i].total = total[row].item<double>();
-    out[i].verdict = scores.verdicts.empty() ? Verdict::scored : scores.verdicts[i];
-    if (!scores.notes.empty()) out[i].note = scores.notes[i];
-    for (size_t k = 0; components.defined() && k < scores.names.size(); ++k) {
-      out[i].components.emplace_back(scores.names[k],
-                                     components[row][static_cast<int64_t>(k)].item<double>());
+  std::vector<std::vector<ResponseScore>> out(rows.size());
+  for (size_t r = 0; r < rows.size(); ++r) {
+    for (int64_t at = groups[r]; at < groups[r + 1]; ++at) {
+      ResponseScore score{.total = total[at].item<double>()};
+      const auto i = static_cast<size_t>(at);
+      if (!scores.verdicts.empty()) score.verdict = scores.verdicts[i];
+      if (!scores.notes.empty()) score.note = scores.notes[i];
+      for (size_t k = 0; components.defined() && k < scores.names.size(); ++k) {
+        score.components.emplace_back(scores.names[k],
+                                      components[at][static_cast<int64_t>(k)].item<double>());
+      }
+      out[r].push_back(std::move(score));
     }
   }
   return out;
 }
 
-ScoredPair score_pair(Reward& reward, const Example& example,
-                      const std::vector<std::string>& columns, const text::Tokenizer* tokenizer) {
-  GUERDON_CHECK(example.responses.size() == 2, "score_pair: a row has ", example.responses.size(),
-                " responses");
-  const std::vector<ResponseScore> scores = score_row(reward, example, tokenizer);
+namespace {
+
+ScoredPair scored_pair(const Example& example, const std::vector<ResponseScore>& scores,
+                       const std::vector<std::string>& columns) {
   for (const ResponseScore& score : scores) {
     if (!std::isfinite(score.total)) {
       fail_input(example.fields.where(), "the reward has no score for this pair" +
@@ -111,6 +118,20 @@ ScoredPair score_pair(Reward& reward, const Example& example,
   if (example.fields.has("true_chosen") && example.fields.has("true_rejected")) {
     out.true_chosen = example.fields.number("true_chosen");
     out.true_rejected = example.fields.number("true_rejected");
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<ScoredPair> score_pairs(Reward& reward, std::span<const Example> rows,
+                                    const std::vector<std::string>& columns,
+                                    const text::Tokenizer* tokenizer) {
+  const std::vector<std::vector<ResponseScore>> scores = score_rows(reward, rows, tokenizer);
+  std::vector<ScoredPair> out;
+  for (size_t r = 0; r < rows.size(); ++r) {
+    GUERDON_CHECK(scores[r].size() == 2, "score_pairs: a row has ", scores[r].size(), " responses");
+    out.push_back(scored_pair(rows[r], scores[r], columns));
   }
   return out;
 }

@@ -69,6 +69,17 @@ TEST(Score, WritesALineForEachResponse) {
               1e-6);
 }
 
+TEST(Score, DoesNotDependOnTheBatch) {
+  const TemporaryFolder folder;
+  const std::string command = "score --reward truth --data " + made_data(folder) +
+                              "/pairs_eval.jsonl 2>/dev/null --batch-size ";
+  const Ran one = run_guerdon(command + "1"), seven = run_guerdon(command + "7");
+  ASSERT_EQ(one.code, 0);
+  EXPECT_EQ(std::count(one.out.begin(), one.out.end(), '\n'), 120);
+  EXPECT_EQ(one.out, seven.out);
+  EXPECT_EQ(run_guerdon(command + "0").code, 2);
+}
+
 TEST(Score, RefusesInALine) {
   const TemporaryFolder folder;
   const std::string data = " --data " + made_data(folder) + "/pairs_eval.jsonl 2>&1";

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,15 +28,15 @@ struct ResponseScore {
   std::string note;
 };
 
-/// The scores of all responses of a row, in their order. A row is judged by itself, so its bits
-/// depend on nothing else.
-std::vector<ResponseScore> score_row(Reward& reward, const Example& example,
-                                     const text::Tokenizer* tokenizer = nullptr);
+/// Of each row the scores of all its responses, in their order. The rows are judged in one call, a
+/// group each; a row's score does not depend on the others where the reward keeps to its promise.
+std::vector<std::vector<ResponseScore>> score_rows(Reward& reward, std::span<const Example> rows,
+                                                   const text::Tokenizer* tokenizer = nullptr);
 
-/// A preference row with its scores, for `benchmark`. `columns` become subsets; lengths count
+/// Preference rows with their scores, for `benchmark`. `columns` become subsets; lengths count
 /// characters. Throws Error (Kind::input) at the row when the reward has no opinion about a side.
-ScoredPair score_pair(Reward& reward, const Example& example,
-                      const std::vector<std::string>& columns,
-                      const text::Tokenizer* tokenizer = nullptr);
+std::vector<ScoredPair> score_pairs(Reward& reward, std::span<const Example> rows,
+                                    const std::vector<std::string>& columns,
+                                    const text::Tokenizer* tokenizer = nullptr);
 
 }  // namespace guerdon::eval
