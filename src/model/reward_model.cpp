@@ -103,6 +103,13 @@ Tensor RewardModel::scores(const PackedBatch& batch) {
   return head_bias_.defined() ? scores + head_bias_ : scores;
 }
 
+std::optional<int64_t> RewardModel::position_limit() const {
+  if (const data::EncoderConfig* encoder = config().encoder())
+    return encoder->max_positions - encoder->position_offset;
+  const data::DecoderConfig& decoder = *config().decoder();
+  return decoder.ropes.empty() ? std::optional(decoder.max_positions) : std::nullopt;
+}
+
 std::shared_ptr<RewardModel> load_reward_model(const fs::path& path,
                                                const RewardLoadOptions& options) {
   const fs::path folder = model_folder(path);
@@ -151,7 +158,9 @@ std::shared_ptr<RewardModel> load_reward_model(const fs::path& path,
     log::info(str(folder.string(), ": this model has no reward head; a new one was made"));
   }
   warn_of_unexpected(files, names,
-                     {"lm_head.weight", "embed_out.weight", head + ".weight", head + ".bias"});
+                     {"lm_head.weight", "embed_out.weight", head + ".weight", head + ".bias",
+                      "pooler.dense.weight", "pooler.dense.bias", "bert.pooler.dense.weight",
+                      "bert.pooler.dense.bias"});
   return model;
 }
 

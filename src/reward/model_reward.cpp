@@ -30,13 +30,6 @@ Example judged_row(const Rollout& rollout) {
   return row;
 }
 
-int64_t positions_of(const data::ModelConfig& config) {
-  if (const data::EncoderConfig* encoder = config.encoder())
-    return encoder->max_positions - encoder->position_offset;
-  const data::DecoderConfig& decoder = *config.decoder();
-  return decoder.ropes.empty() ? decoder.max_positions : std::numeric_limits<int64_t>::max();
-}
-
 }  // namespace
 
 struct ModelReward::Loaded {
@@ -46,7 +39,8 @@ struct ModelReward::Loaded {
                                                                 : at::ScalarType::Undefined}}})),
         tokenizer(text::Tokenizer::load(folder)) {
     if (text::ChatTemplate::exists(folder)) chat_template = text::ChatTemplate::load(folder);
-    encoder.emplace(tokenizer, chat_template ? &*chat_template : nullptr);
+    encoder.emplace(tokenizer, chat_template ? &*chat_template : nullptr,
+                    data::EncodeOptions{.append_eos = model->config().decoder() != nullptr});
   }
 
   std::shared_ptr<model::RewardModel> model;
@@ -71,7 +65,8 @@ Scores ModelReward::score(const RewardBatch& batch) {
       at::full({static_cast<int64_t>(n)}, std::numeric_limits<float>::quiet_NaN(), at::kFloat);
   out.verdicts.assign(n, Verdict::scored);
   out.notes.resize(n);
-  const int64_t longest = positions_of(loaded_->model->config());
+  const int64_t longest =
+      loaded_->model->position_limit().value_or(std::numeric_limits<int64_t>::max());
   const bool share = loaded_->model->body().shares_prefixes();
 
   // Whole groups, as many as fit into a pass.
@@ -92,9 +87,13 @@ Scores ModelReward::score(const RewardBatch& batch) {
         std::vector<int64_t> ids =
             loaded_->encoder->judged(judged_row(batch.rollouts[at]), 0).tokens;
         if (ids.empty()) fail_input("", "prompt and response have no tokens");
-        if (static_cast<int64_t>(ids.size()) > longest) {
+        const int64_t past = static_cast<int64_t>(ids.size()) - longest;
+        if (past > 0 && options_.truncate && longest > 1) {
+          ids.erase(ids.begin() + 1, ids.begin() + 1 + past);  // a first [CLS] or BOS stays
+        } else if (past > 0) {
           fail_input("", guerdon::str("prompt and response have ", ids.size(),
-                                      " tokens, the reward model has positions for ", longest));
+                                      " tokens, the reward model has positions for ", longest,
+                                      " (\"truncate\": true cuts off their beginning)"));
         }
         tokens += static_cast<int64_t>(ids.size());
         sequences.push_back({.tokens = std::move(ids)});
@@ -117,6 +116,10 @@ void describe(SettingList& field, ModelReward::Options& o) {
   field("batch_tokens", o.batch_tokens, "Tokens of one forward pass; no effect on the scores",
         {.min = 1});
   field("bf16", o.bf16, "Compute in bfloat16");
+  field(
+      "truncate", o.truncate,
+      "Cut off the beginning of texts that are longer than the model's table of positions, but for "
+      "the first token, instead of failing them");
 }
 
 }  // namespace guerdon

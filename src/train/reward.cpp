@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "guerdon/base/log.h"
 #include "guerdon/model/reward_model.h"
 #include "guerdon/train/feed.h"
 #include "train/offline.h"
@@ -30,13 +31,39 @@ std::shared_ptr<model::RewardModel> load(const RewardSettings& s, at::Device dev
                                    .pooling = pooling_of(s.pooling)});
 }
 
+/// A longer row would stop the run when its turn comes.
+std::optional<int64_t> length_limit(const RewardSettings& s, const model::RewardModel& model) {
+  const std::optional<int64_t> positions = model.position_limit();
+  if (!positions || (s.max_length && *s.max_length <= *positions)) return s.max_length;
+  log::info(guerdon::str(model.config().where, ": the model has ", *positions,
+                         " positions; max_length is lowered to that"));
+  return positions;
+}
+
+/// What adds the same number to every score cancels in a pair; only centring feels it. These are
+/// the head's bias, and the bias of the norm whose output the head reads.
+void freeze_shifts(model::RewardModel& model) {
+  if (model.head_bias().defined()) model.head_bias().set_requires_grad(false);
+  if (model.pooling() == model::Pooling::pooler) return;  // its tanh comes between
+  const data::EncoderConfig* encoder = model.config().encoder();
+  const std::string last =
+      encoder ? guerdon::str("layer", encoder->layers - 1, ".mlp_output_norm") : "norm";
+  for (auto& parameter : model.body().named_parameters())
+    if (parameter.key() == last + ".bias") parameter.value().set_requires_grad(false);
+}
+
+/// A decoder's last token is its end; an encoder's tokenizer adds what its model wants.
+data::EncodeOptions encode_options(const model::RewardModel& model) {
+  return {.append_eos = model.config().decoder() != nullptr};
+}
+
 FeedOptions feed_options(const RewardSettings& settings, const std::string& where,
-                         const Words& words, bool share_prefixes) {
+                         const Words& words, const model::RewardModel& model) {
   return {.types = {data::DatasetType::preference},
           .needed = "preference pairs are",
           .encode =
-              [&words, cut = TruncationRule(settings.max_length, settings.truncation_mode, where)](
-                  const Example& example, EncodedRow& row) {
+              [&words, cut = TruncationRule(length_limit(settings, model), settings.truncation_mode,
+                                            where)](const Example& example, EncodedRow& row) {
                 data::EncodedPair pair = words.encoder().reward_pair(example);
                 const data::Cut what = cut(pair);
                 // No token is predicted.
@@ -44,7 +71,7 @@ FeedOptions feed_options(const RewardSettings& settings, const std::string& wher
                 row.sequences = {std::move(pair.chosen), std::move(pair.rejected)};
                 return what;
               },
-          .share_prefixes = share_prefixes};
+          .share_prefixes = model.body().shares_prefixes()};
 }
 
 /// A reward model learns which of two responses people prefer (Bradley-Terry; Ouyang et al. 2022,
@@ -54,10 +81,10 @@ class RewardModelling final : public Algorithm {
   RewardModelling(const RewardSettings& settings, const std::string& where)
       : settings_(settings),
         folder_(model::model_folder(settings.train.model_name_or_path)),
-        words_(folder_, settings.chat_template_path, {}),
         model_(load(settings)),
-        feed_(settings.train, where,
-              feed_options(settings, where, words_, model_->body().shares_prefixes())) {
+        words_(folder_, settings.chat_template_path, encode_options(*model_)),
+        feed_(settings.train, where, feed_options(settings, where, words_, *model_)) {
+    if (!settings.loss.center_rewards_coefficient) freeze_shifts(*model_);
     lora_ = add_lora(model_->body(), settings.lora, static_cast<uint64_t>(settings.train.seed));
     const Batch first = *feed_.in_order("", 0);
     std::vector<int64_t> groups;
@@ -118,8 +145,8 @@ class RewardModelling final : public Algorithm {
  private:
   const RewardSettings& settings_;
   std::filesystem::path folder_;
-  Words words_;
   std::shared_ptr<model::RewardModel> model_;
+  Words words_;
   Feed feed_;
   PackedBatch probe_;
   bool lora_ = false;
@@ -169,15 +196,15 @@ Explanation explanation_of(const RewardSettings& s, const std::string&) {
 Preview preview_of(const RewardSettings& settings, const std::string& where,
                    const PreviewOptions& options) {
   const std::shared_ptr<model::RewardModel> reward = load(settings, at::kMeta);
+  if (!settings.loss.center_rewards_coefficient) freeze_shifts(*reward);
   if (settings.lora.r > 0) add_lora(reward->body(), settings.lora, 0);
   Preview out{.unit = "pairs", .log_probs = false, .saved_is_opened = settings.lora.r == 0};
   out.models.push_back({.role = "model",
                         .folder = model::model_folder(settings.train.model_name_or_path),
                         .module = reward,
                         .body = &reward->body()});
-  const Words words(out.models[0].folder, settings.chat_template_path, {});
-  out.files = preview_files(settings.train, where,
-                            feed_options(settings, where, words, reward->body().shares_prefixes()),
+  const Words words(out.models[0].folder, settings.chat_template_path, encode_options(*reward));
+  out.files = preview_files(settings.train, where, feed_options(settings, where, words, *reward),
                             options.rows);
   if (reward->pooling() == model::Pooling::mean) {
     for (PreviewFile& file : out.files)

@@ -15,8 +15,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Where recipes begin with an encoder of the user's: the fixtures' BERT and a few words.
+fs::path make_encoder(const test::TemporaryFolder& folder) {
+  fs::copy(test::fixture("models/bert"), folder.path() / "encoder");
+  folder.file("encoder/tokenizer.json", R"({"version": "1.0", "added_tokens": [],
+      "normalizer": null, "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null,
+      "decoder": null, "model": {"type": "WordLevel", "unk_token": "[UNK]",
+      "vocab": {"[UNK]": 0, "bat": 1, "ice": 2, "key": 3, "blue": 4, "ant": 5, "bag": 6}}})");
+  return folder.path() / "encoder";
+}
+
 // What makes a stage small, whatever the recipe says.
-std::string small(const Json& stage, bool with_data) {
+std::string small(const Json& stage, bool with_data, const fs::path& encoder) {
   const std::string command = stage["command"], name = stage["name"];
   std::string out;
   const auto set = [&](const std::string& setting) { out += " " + name + "." + setting; };
@@ -29,15 +39,18 @@ std::string small(const Json& stage, bool with_data) {
   } else if (command.starts_with("train ")) {
     for (const char* setting : {"max_steps=2", "per_device_train_batch_size=8"}) set(setting);
     if (stage.contains("eval_steps")) set("eval_steps=1");
+    if (!stage["model_name_or_path"].get<std::string>().starts_with("@"))
+      set("model_name_or_path=" + encoder.string());
   }
   return out;
 }
 
-void run_small(const fs::path& file, const fs::path& output, const std::string& data) {
+void run_small(const fs::path& file, const fs::path& output, const std::string& data,
+               const fs::path& encoder) {
   const Json recipe = read_settings(file.string());
   std::string overrides, last;
   for (const Json& stage : recipe["stages"]) {
-    overrides += small(stage, !data.empty());
+    overrides += small(stage, !data.empty(), encoder);
     if (stage["command"].get<std::string>().starts_with("train ")) last = stage["name"];
   }
   const test::Ran ran =
@@ -55,13 +68,15 @@ TEST(Recipes, AllRunInSmall) {
                               made.string() + " 2>/dev/null")
                 .code,
             0);
+  const fs::path encoder = make_encoder(folder);
   size_t with_data = 0, files = 0;
   for (const auto& entry : fs::directory_iterator(test::source_folder() / "configs/recipes")) {
     const std::string name = entry.path().stem().string();
-    run_small(entry.path(), folder.path() / name, "");
+    run_small(entry.path(), folder.path() / name, "", encoder);
     ++files;
     if (read_file(entry.path()).find("with_data") == std::string::npos) continue;
-    run_small(entry.path(), folder.path() / (name + "-data"), (made / "pairs.jsonl").string());
+    run_small(entry.path(), folder.path() / (name + "-data"), (made / "pairs.jsonl").string(),
+              encoder);
     ++with_data;
   }
   EXPECT_GE(files, 5u);

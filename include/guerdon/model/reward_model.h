@@ -24,6 +24,8 @@ class RewardModel final : public torch::nn::Module {
   const Backbone& body() const { return *body_; }
   Pooling pooling() const { return pooling_; }
   const data::ModelConfig& config() const { return body_->config(); }
+  /// Tokens of the longest sequence that it takes, where positions are learned; otherwise nothing.
+  std::optional<int64_t> position_limit() const;
   const Tensor& head_weight() const { return head_weight_; }  ///< [1, hidden]
   const Tensor& head_bias() const { return head_bias_; }      ///< [1], or undefined
 

@@ -11,14 +11,16 @@ namespace guerdon {
 
 /// The score that a reward model's folder (or run) gives to prompt and response, encoded as in its
 /// training: with its own tokenizer and chat template, whoever wrote the response. A score does not
-/// depend on what is judged beside it. A response that is longer than the model's table of
-/// positions is a failure.
+/// depend on what is judged beside it. A text that is longer than the model's table of positions is
+/// a failure, unless it may be truncated.
 class ModelReward final : public Reward {
  public:
   struct Options {
     std::string path;
     int64_t batch_tokens = 16384;  ///< of one forward pass
     bool bf16 = false;
+    bool truncate =
+        false;  ///< a text past the positions loses its beginning, but for the first token
   };
   /// Throws Error (Kind::input) for a folder that is no reward model.
   explicit ModelReward(const Options& options);
