@@ -127,17 +127,45 @@ TEST(Methods, CheckpointingActivationsChangesNothing) {
 
 TEST(Methods, Bfloat16ComputesNearFloat32AndKeepsFloat32Weights) {
   const test::TemporaryFolder folder;
-  for (const char* method : {"sft", "reward"}) {
+  for (const char* method : {"sft", "reward", "dpo"}) {
     Json s = settings(method);
     run(method, s, folder.path() / method / "float32");
     s["bf16"] = true;
     const TrainResult result = run(method, s, folder.path() / method / "bfloat16");
-    const double exact = metrics(folder.path() / method / "float32").back()["loss"];
-    // bfloat16 has 8 bits: 0.4 % a rounding.
-    EXPECT_NEAR(metrics(folder.path() / method / "bfloat16").back()["loss"].get<double>(), exact,
-                0.03 * exact);
+    const std::vector<Json> exact = metrics(folder.path() / method / "float32"),
+                            rounded = metrics(folder.path() / method / "bfloat16");
+    ASSERT_EQ(exact.size(), rounded.size());
+    for (size_t i = 0; i < exact.size(); ++i) {
+      const double loss = exact[i]["loss"];
+      // bfloat16 has 8 bits: 0.4 % a rounding.
+      EXPECT_NEAR(rounded[i]["loss"].get<double>(), loss, 0.03 * loss) << method << " step " << i;
+    }
     const model::TensorFile file(result.model / "model.safetensors");
     for (const data::TensorEntry& entry : file.entries()) EXPECT_EQ(entry.dtype, "F32");
+    EXPECT_EQ(read_json(result.model / "config.json")["dtype"], "float32") << method;
+  }
+}
+
+TEST(Methods, InBfloat16TheyLearnAndResumeBitForBit) {
+  const test::TemporaryFolder folder;
+  for (const char* method : {"sft", "reward", "dpo"}) {
+    Json s = settings(method);
+    s["bf16"] = true;
+    s["max_steps"] = 40;
+    s["learning_rate"] = 1e-2;
+    s["max_grad_norm"] = 0;
+    s["save_steps"] = 15;
+    const fs::path whole = folder.path() / method / "whole", cut = folder.path() / method / "cut";
+    run(method, s, whole);
+    const std::vector<Json> lines = metrics(whole);
+    EXPECT_LT(lines.back()["loss"].get<double>(), 0.6 * lines.front()["loss"].get<double>())
+        << method;
+    run(method, s, cut);
+    fs::remove_all(cut / "checkpoints" / "step-000040");
+    run(method, s, cut, true);
+    for (const char* file :
+         {"model/model.safetensors", "checkpoints/step-000040/state.safetensors"})
+      EXPECT_EQ(read_file(cut / file), read_file(whole / file)) << method << " " << file;
   }
 }
 
