@@ -51,8 +51,8 @@ int main(int argc, char** argv) try {
 
     optimizer.zero_grad();
     loss.backward();
-    gd::optim::clip_gradients(optimizer, 1.0);
-    optimizer.step(2e-3 * gd::optim::schedule_factor(schedule, step, steps, 2e-3));
+    const double rate = 2e-3 * gd::optim::schedule_factor(schedule, step, steps, 2e-3);
+    optimizer.step(rate, gd::optim::clipping_of(optimizer, 1.0));
     if (step % 20 == 0 || step + 1 == steps) {
       const double right = (pair.chosen > pair.rejected).to(at::kFloat).mean().item<double>();
       std::cout << "step " << step + 1 << " loss " << loss.item<double>() << " accuracy " << right
