@@ -9,6 +9,7 @@
 #include "guerdon/base/error.h"
 #include "guerdon/data/hf_config.h"
 #include "guerdon/data/safetensors_header.h"
+#include "guerdon/model/lora.h"
 #include "guerdon/model/pretrained.h"
 #include "guerdon/model/reward_model.h"
 
@@ -108,9 +109,11 @@ void merge(const MergeArguments& arguments) {
   const fs::path folder = model::model_folder(arguments.model);
   const model::SaveOptions save{.dtype = arguments.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat,
                                 .assets = folder};
-  const bool reward = describe(folder).at("head") == "reward";
+  const bool has_head = describe(folder).at("head") == "reward";
+  const bool reward = has_head || model::adapter_has_head(arguments.adapter);
   if (reward) {
-    const auto model = model::load_reward_model(folder);
+    // A base without a head gets one that the adapter's own replaces.
+    const auto model = model::load_reward_model(folder, {.new_head = !has_head});
     model::load_adapter(*model, "adapter", arguments.adapter);
     model::save_reward_model(*model, arguments.output, save);
   } else {
@@ -118,6 +121,8 @@ void merge(const MergeArguments& arguments) {
     model::load_adapter(*decoder, "adapter", arguments.adapter);
     model::save_decoder(*decoder, arguments.output, save);
   }
+  write_standard_output(str(arguments.output, ": the ", reward ? "reward" : "language",
+                            " model with its adapter merged\n"));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "guerdon/model/lora.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -333,6 +334,13 @@ void write_adapter(NewFolder& folder, const Backbone& body, const std::string& n
 void write_adapter(NewFolder& folder, const RewardModel& model, const std::string& name,
                    const std::string& base) {
   write(folder, model.body(), &model, name, base);
+}
+bool adapter_has_head(const fs::path& folder) {
+  const Json config = read_json(folder / "adapter_config.json");
+  const auto saved = config.find("modules_to_save");
+  if (saved == config.end() || !saved->is_array()) return false;
+  return std::any_of(saved->begin(), saved->end(),
+                     [](const Json& name) { return name == "score" || name == "classifier"; });
 }
 void load_adapter(Backbone& body, const std::string& name, const fs::path& folder) {
   load(body, nullptr, name, folder);

@@ -17,6 +17,14 @@ ModelOptions on_meta(ModelOptions options) {
 }  // namespace
 
 fs::path model_folder(const fs::path& path) {
+  // A run with LoRA has an adapter for its model.
+  for (const fs::path& folder : {path, path / "model"}) {
+    if (fs::exists(folder / "adapter_config.json") && !fs::exists(folder / "config.json")) {
+      fail_input(folder.string(), "is an adapter, not a model",
+                 "guerdon model merge --model BASE --adapter " + folder.string() +
+                     " --output DIR makes a model of it");
+    }
+  }
   if (fs::exists(path / "config.json") && !fs::exists(path / "model" / "config.json")) return path;
   if (fs::exists(path / "model" / "config.json")) return path / "model";
   fail_input(path.string(), "holds no model: neither config.json nor model/config.json is there");

@@ -133,6 +133,24 @@ TEST(LoraAdapters, OfARewardModelCarryItsHead) {
   EXPECT_TRUE(at::equal(other->scores(pack(rows, {})), model->scores(pack(rows, {}))));
 }
 
+TEST(LoraAdapters, OfRewardModelsBringTheirHeadAndAreNoModels) {
+  const test::TemporaryFolder out;
+  const auto model = load_reward_model(test::fixture("models/llama"), {.new_head = true});
+  add_adapter(model->body(), "p", {.r = 2}, 1);
+  NewFolder judge(out.path() / "model"), policy(out.path() / "policy");
+  write_adapter(judge, *model, "p", "base");
+  judge.commit();
+  write_adapter(policy, model->body(), "p", "base");
+  policy.commit();
+  EXPECT_TRUE(adapter_has_head(out.path() / "model"));
+  EXPECT_FALSE(adapter_has_head(out.path() / "policy"));
+  // As a folder, and as the model of a run folder.
+  for (const auto& path : {out.path() / "policy", out.path()}) {
+    EXPECT_NE(test::refusal(Kind::input, [&] { model_folder(path); }).find("is an adapter"),
+              std::string::npos);
+  }
+}
+
 TEST(LoraAdapters, RefuseWhatIsNotPlainLora) {
   const test::TemporaryFolder out;
   const auto decoder = load_decoder(test::fixture("models/llama"));

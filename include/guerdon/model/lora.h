@@ -60,6 +60,10 @@ void write_adapter(NewFolder& folder, const Backbone& body, const std::string& n
 void write_adapter(NewFolder& folder, const RewardModel& model, const std::string& name,
                    const std::string& base);
 
+/// Whether an adapter folder brings a reward model's head. Throws Error (Kind::input) when its
+/// adapter_config.json cannot be read.
+bool adapter_has_head(const std::filesystem::path& folder);
+
 /// Reads an adapter folder under `name` and switches it on; a reward model's head is replaced when
 /// the folder holds one. Throws Error (Kind::input) for what is not plain LoRA (DoRA, biases, rank
 /// patterns) and for tensors that do not fit.
