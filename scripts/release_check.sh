@@ -5,6 +5,7 @@
 #   scripts/release_check.sh startup    median start of 7, memory of --help
 #   scripts/release_check.sh resume     every cell of the resume matrix
 #   scripts/release_check.sh odd        the unit tests in odd surroundings
+#   scripts/release_check.sh memory     what guerdon plan predicts beside measured peaks
 #   scripts/release_check.sh asserts    the tests with the standard library's assertions
 #   scripts/release_check.sh            all of them
 set -euo pipefail
@@ -33,6 +34,14 @@ check_startup() {
   cmake --build --preset release
   scripts/startup.py build/release/bin/guerdon | tee build/release-startup.log
   while read -r line; do note "start-up" "$line"; done <build/release-startup.log
+}
+
+check_memory() {
+  scripts/setup.sh tests
+  cmake --preset dev --log-level=WARNING
+  cmake --build build/dev
+  ctest --test-dir build/dev --label-regex release --verbose | tee build/release-memory.log
+  while read -r line; do note "memory, guerdon plan" "$line"; done < <(grep -o '[a-z]*: predicted .*' build/release-memory.log)
 }
 
 check_asserts() {
@@ -72,7 +81,7 @@ check_odd() {
 }
 
 mkdir -p build
-if [ $# -eq 0 ]; then set -- startup tidy asserts resume odd fuzz; fi
+if [ $# -eq 0 ]; then set -- startup tidy asserts memory resume odd fuzz; fi
 for part in "$@"; do
   "check_$part"
 done
