@@ -111,7 +111,7 @@ class Keys {
   }
   Keys object(const std::string& key) const {
     if (!at(key).is_object()) fail(key, "must be an object, got " + value_text(at(key)));
-    return Keys(at(key), where_, kind_, prefix_ + key + ".");
+    return {at(key), where_, kind_, prefix_ + key + "."};
   }
 
  private:

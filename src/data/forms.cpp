@@ -6,7 +6,7 @@
 namespace guerdon::data {
 namespace {
 
-Fields fields_of(Json object, const Columns& c) { return Fields(std::move(object), c.where()); }
+Fields fields_of(Json object, const Columns& c) { return {std::move(object), c.where()}; }
 
 Example example(Text prompt, std::vector<Text> responses) {
   Example out;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -200,12 +201,10 @@ class Linter {
 
   void length_bias(std::vector<Finding>& out) const {
     if (unequal_ == 0) return;
-    const double count = static_cast<double>(unequal_);
+    const auto count = static_cast<double>(unequal_);
     const double longer = static_cast<double>(longer_chosen_) / count;
     const char* unit = encoder_ ? "tokens" : "characters";
-    const auto rounded = [](double x) {
-      return static_cast<double>(static_cast<int64_t>(x * 10 + 0.5)) / 10;
-    };
+    const auto rounded = [](double x) { return std::round(x * 10) / 10; };
     out.push_back({longer > 0.5 + kUsualLonger || longer < 0.5 - kUsualLonger ? Severity::warning
                                                                               : Severity::note,
                    "length_bias",

@@ -160,7 +160,7 @@ Words attempt(const Question& q, Random& random) {
 double reward(const Question& q, Words given) {
   if (given.empty()) return 0.0;
   const double exact = given == q.answer ? 1.0 : 0.0;
-  const double right = static_cast<double>(q.answer.size());
+  const auto right = static_cast<double>(q.answer.size());
   const double excess = std::max(0.0, static_cast<double>(given.size()) - right) / right;
   given.resize(std::min(given.size(), kReadWords));
   const double longer = std::max(static_cast<double>(given.size()), right);

@@ -198,7 +198,7 @@ struct RowReader::Implementation {
     return true;
   }
 
-  void check_share(bool at_end) {
+  void check_share(bool at_end) const {
     const bool enough = at_end || rows >= kRowsBeforeShare;
     if (skipped > 0 && enough &&
         static_cast<double>(skipped) > kMaxSkipped * static_cast<double>(rows)) {

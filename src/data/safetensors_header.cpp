@@ -65,7 +65,7 @@ TensorEntry read_entry(const std::string& name, const Json& value, uint64_t data
 
   const Json& shape = value.at("shape");
   if (!shape.is_array()) fail_input(place, "shape must be a list of whole numbers");
-  uint64_t bits = static_cast<uint64_t>(dtype_bits(entry.dtype));
+  auto bits = static_cast<uint64_t>(dtype_bits(entry.dtype));
   bool fits = true;
   for (const Json& size : shape) {
     const uint64_t n = read_number(size, place, "a size in shape");
@@ -191,7 +191,7 @@ std::string safetensors_header(const std::vector<TensorToWrite>& tensors,
   if (!metadata.empty()) json["__metadata__"] = metadata;
   uint64_t offset = 0;
   for (const TensorToWrite& tensor : tensors) {
-    uint64_t bits = static_cast<uint64_t>(dtype_bits(tensor.dtype));
+    auto bits = static_cast<uint64_t>(dtype_bits(tensor.dtype));
     GUERDON_CHECK(bits > 0, "safetensors: unknown dtype ", tensor.dtype, " of ", tensor.name);
     GUERDON_CHECK(!json.contains(tensor.name), "safetensors: tensor ", tensor.name,
                   " is there twice");

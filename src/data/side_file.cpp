@@ -164,7 +164,7 @@ struct SideFileWriter::Implementation {
     if (c.waiting.size() >= 4 * kBuffered) flush(c);
   }
 
-  void flush(ColumnWriter& c) {
+  void flush(ColumnWriter& c) const {
     const hsize_t count = c.waiting.size() / 4;
     if (!append_to(c.values.get(), c.written, count, memory_type(c.element), c.waiting.data()))
       fail("values");

@@ -59,6 +59,7 @@ std::vector<size_t> thinned(const std::vector<double>& y) {
 
 std::vector<double> at(const std::vector<double>& values, const std::vector<size_t>& indices) {
   std::vector<double> out;
+  out.reserve(indices.size());
   for (const size_t i : indices) out.push_back(values[i]);
   return out;
 }
@@ -171,7 +172,7 @@ std::vector<Hover> hover_areas(const LinePlot& plot, const std::vector<Series>& 
       if (main[k].x.empty()) continue;
       const double value = main[k].y[nearest(main[k].x, stops[i])];
       if (std::isfinite(value) && value >= frame.y_range().low && value <= frame.y_range().high) {
-        area.dots.push_back({frame.y(value), k});
+        area.dots.emplace_back(frame.y(value), k);
       }
     }
     areas.push_back(std::move(area));

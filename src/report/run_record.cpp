@@ -93,7 +93,7 @@ class Reader {
     try {
       return action(file);
     } catch (const Error& e) {
-      run_.unread.push_back(e.what());
+      run_.unread.emplace_back(e.what());
       return nullptr;
     }
   }

@@ -387,6 +387,7 @@ Html diagnosis_list(const RunRecord& run) {
   std::stable_sort(all.begin(), all.end(),
                    [](const Diagnosis& a, const Diagnosis& b) { return a.mood > b.mood; });
   std::vector<Html> out;
+  out.reserve(all.size() + 1);
   for (const Diagnosis& d : all) out.push_back(remark(d.mood, d.what, d.advice));
   if (all.empty())
     out.push_back(remark(Mood::good, "Nothing in the numbers of this run asks for attention."));

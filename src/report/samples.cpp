@@ -63,6 +63,7 @@ Html scores(const Json& row) {
 
 std::vector<Sample> read(const std::vector<Json>& rows) {
   std::vector<Sample> out;
+  out.reserve(rows.size());
   for (const Json& row : rows)
     out.push_back({number_of(row, "step").value_or(0), text_of(row, "prompt"),
                    text_of(row, "completion"), &row});

@@ -11,6 +11,6 @@ namespace guerdon::report {
 /// Prompts in the order of the file, none chosen by hand: those seen at the first and the last
 /// logged step, or, when no prompt came twice, the rows of the first and of the last step one below
 /// the other.
-Html samples_table(const std::vector<Json>& samples);
+Html samples_table(const std::vector<Json>& rows);
 
 }  // namespace guerdon::report

@@ -51,7 +51,7 @@ class SideFileWriter {
 /// against the file's size, offsets in order. Throws Error (Kind::input).
 class SideFile {
  public:
-  SideFile(const std::filesystem::path& file, const std::string& key,
+  SideFile(const std::filesystem::path& path, const std::string& key,
            const std::vector<SideColumn>& columns);
   ~SideFile();
   SideFile(SideFile&&) noexcept;

@@ -44,7 +44,7 @@ enum class Mood { good, neutral, warning, problem };
 /// A remark in a coloured box: what was seen, and what to do.
 Html remark(Mood mood, std::string_view what, std::string_view advice = {});
 /// A small coloured word.
-Html badge(Mood mood, std::string_view word);
+Html badge(Mood mood, std::string_view text);
 /// Something that opens at a click.
 Html folded(std::string_view summary, const Html& content, bool open = false);
 /// Text as it is, in a box that scrolls.
