@@ -226,6 +226,17 @@ void NewFolder::commit() {
   if (replaces) fs::remove_all(old, ignored);
 }
 
+ScratchFolder::ScratchFolder() {
+  std::string name = (fs::temp_directory_path() / "guerdon-XXXXXX").string();
+  if (::mkdtemp(name.data()) == nullptr) fail_write(name, "make");
+  path_ = name;
+}
+
+ScratchFolder::~ScratchFolder() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
 MappedFile::MappedFile(const fs::path& file) {
   const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) fail_input(file.string(), "cannot be read: " + reason());

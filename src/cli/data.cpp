@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "guerdon/base/file.h"
+#include "guerdon/data/model_folder.h"
 
 namespace guerdon::cli {
 
@@ -27,7 +28,8 @@ data::DataSource::Options DataArguments::options() const {
 }
 
 void EncodeArguments::add_to(CLI::App* command, bool model_required) {
-  command->add_option("--model", model, "Folder with tokenizer.json and its chat template")
+  command
+      ->add_option("--model", model, "Folder with tokenizer.json and its chat template, or a run's")
       ->required(model_required);
   command->add_option("--chat-template", chat_template,
                       "A Jinja file in place of the model's template");
@@ -54,13 +56,13 @@ data::TruncationMode EncodeArguments::mode(bool judging) const {
 }
 
 TextModel TextModel::load(const EncodeArguments& arguments) {
-  TextModel out{text::Tokenizer::load(arguments.model), std::nullopt};
+  const std::filesystem::path path = data::tokenizer_path(arguments.model);
+  TextModel out{text::Tokenizer::load(path), std::nullopt};
   if (!arguments.chat_template.empty()) {
     out.chat_template =
         text::ChatTemplate::parse(read_file(arguments.chat_template), arguments.chat_template);
-  } else if (std::filesystem::is_directory(arguments.model) &&
-             text::ChatTemplate::exists(arguments.model)) {
-    out.chat_template = text::ChatTemplate::load(arguments.model);
+  } else if (std::filesystem::is_directory(path) && text::ChatTemplate::exists(path)) {
+    out.chat_template = text::ChatTemplate::load(path);
   }
   return out;
 }

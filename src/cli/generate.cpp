@@ -54,7 +54,7 @@ std::string row(const Rollout& r, int64_t index) {
 }
 
 void run_generate(const Arguments& arguments) {
-  const std::filesystem::path folder = model::model_folder(arguments.model);
+  const std::filesystem::path folder = data::find_model(arguments.model).folder;
   const train::Words words(folder, arguments.chat_template, {});
   const data::DataSource source(arguments.data);
   data::require_type(source,
@@ -62,7 +62,8 @@ void run_generate(const Arguments& arguments) {
                       data::DatasetType::preference, data::DatasetType::unpaired_preference},
                      "prompts are");
   const auto decoder = model::load_decoder(
-      folder, {.model = {.compute = arguments.bf16 ? at::kBFloat16 : at::ScalarType::Undefined}});
+      arguments.model,
+      {.model = {.compute = arguments.bf16 ? at::kBFloat16 : at::ScalarType::Undefined}});
   generate::EngineOptions options = arguments.engine;
   options.stop_ids = generate::stop_ids_of(folder, words.tokenizer());
   generate::Engine engine(*decoder, words.tokenizer(), options);

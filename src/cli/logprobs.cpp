@@ -194,9 +194,9 @@ void check(const Asked& row, const model::Decoder& decoder, const std::string& w
 }
 
 void logprobs(const Arguments& arguments) {
-  const std::filesystem::path folder = model::model_folder(arguments.model);
+  const std::filesystem::path folder = data::find_model(arguments.model).folder;
   const at::ScalarType dtype = arguments.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
-  const auto decoder = model::load_decoder(folder, {.model = {.parameters = dtype}});
+  const auto decoder = model::load_decoder(arguments.model, {.model = {.parameters = dtype}});
   if (!arguments.adapter.empty()) model::load_adapter(*decoder, "adapter", arguments.adapter);
 
   Rows rows({.model = folder.string(), .chat_template = arguments.chat_template});

@@ -244,27 +244,6 @@ bool can_resume(const Stage& stage, const std::string& status) {
          !fs::is_empty(stage.folder / "checkpoints", none);
 }
 
-/// A folder of its own, gone when it ends.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string name = (fs::temp_directory_path() / "guerdon-dry-run-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr)
-      fail_surroundings(name, std::string("could not be made: ") + std::strerror(errno));
-    path_ = name;
-  }
-  ~ScratchFolder() {
-    std::error_code none;
-    fs::remove_all(path_, none);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
 /// Each stage as far as it can be checked: a training whose inputs are there in full, one that
 /// waits for an earlier stage by its settings alone. Nothing is written below the output folder.
 void dry_run(const Arguments& arguments, const Recipe& recipe) {

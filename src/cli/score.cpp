@@ -1,4 +1,5 @@
 /// `guerdon score`: judge responses, a row each.
+#include <charconv>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -10,6 +11,7 @@
 #include "cli/output.h"
 #include "guerdon/base/error.h"
 #include "guerdon/base/signals.h"
+#include "guerdon/data/model_folder.h"
 #include "guerdon/eval/judge.h"
 
 namespace guerdon::cli {
@@ -31,7 +33,15 @@ const char* name_of(Verdict verdict) {
   return "";
 }
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+/// Scores are float32: printed with the digits that tell them apart, not with a double's.
+Json number(double value) {
+  if (!std::isfinite(value)) return nullptr;
+  char digits[32];
+  const auto end = std::to_chars(digits, digits + sizeof digits, static_cast<float>(value)).ptr;
+  double shown = 0;
+  std::from_chars(digits, end, shown);
+  return shown;
+}
 
 Json score_json(int64_t index, const eval::ResponseScore& score, const std::string& name) {
   Json out{{"index", index}, {"total", number(score.total)}, {"components", Json::object()}};
@@ -52,7 +62,8 @@ void score(const Arguments& arguments) {
                      "rows with a response are");
   const NamedReward judge = open_reward(arguments.reward, "--reward");
   std::optional<text::Tokenizer> tokenizer;
-  if (!arguments.tokenizer.empty()) tokenizer = text::Tokenizer::load(arguments.tokenizer);
+  if (!arguments.tokenizer.empty())
+    tokenizer = text::Tokenizer::load(data::tokenizer_path(arguments.tokenizer));
 
   const StopSignals signals;
   Output output(arguments.output);

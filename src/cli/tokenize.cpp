@@ -9,6 +9,7 @@
 #include "cli/output.h"
 #include "guerdon/base/error.h"
 #include "guerdon/base/file.h"
+#include "guerdon/data/model_folder.h"
 #include "guerdon/data/reader.h"
 #include "guerdon/text/chat_template.h"
 #include "guerdon/text/tokenizer.h"
@@ -63,7 +64,7 @@ Json chat(const text::Tokenizer& tokenizer, const text::ChatTemplate& chat_templ
 text::ChatTemplate chat_template_of(const Arguments& arguments) {
   if (!arguments.chat_template.empty())
     return text::ChatTemplate::parse(read_file(arguments.chat_template), arguments.chat_template);
-  const std::filesystem::path model = arguments.model;
+  const std::filesystem::path model = data::tokenizer_path(arguments.model);
   return text::ChatTemplate::load(std::filesystem::is_directory(model) ? model
                                                                        : model.parent_path());
 }
@@ -81,7 +82,7 @@ Convert converter(const Arguments& arguments, const text::Tokenizer& tokenizer) 
 }
 
 void tokenize(const Arguments& arguments) {
-  const text::Tokenizer tokenizer = text::Tokenizer::load(arguments.model);
+  const text::Tokenizer tokenizer = text::Tokenizer::load(data::tokenizer_path(arguments.model));
   const Convert convert = converter(arguments, tokenizer);
   data::RowReader reader(arguments.data);
   Output output(arguments.output);
@@ -107,7 +108,7 @@ void add_tokenize(CLI::App& program) {
                   "guerdon tokenize --model models/tiny --data texts.jsonl --output ids.jsonl");
   command
       ->add_option("--model", arguments->model,
-                   "Folder with tokenizer.json or a SentencePiece model, or such a file")
+                   "Folder with tokenizer.json or a SentencePiece model, such a file, or a run")
       ->required();
   command
       ->add_option("--data", arguments->data,

@@ -61,7 +61,7 @@ class Engine::Run {
   }
 
   std::vector<Rollout> run() {
-    while (stop_signal() == 0) {
+    while (!o_.stoppable || stop_signal() == 0) {
       fill();
       if (active_.empty()) break;
       step();

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "guerdon/base/error.h"
+#include "guerdon/model/lora.h"
 #include "model/folder.h"
 
 namespace guerdon::model {
@@ -16,22 +17,8 @@ ModelOptions on_meta(ModelOptions options) {
 
 }  // namespace
 
-fs::path model_folder(const fs::path& path) {
-  // A run with LoRA has an adapter for its model.
-  for (const fs::path& folder : {path, path / "model"}) {
-    if (fs::exists(folder / "adapter_config.json") && !fs::exists(folder / "config.json")) {
-      fail_input(folder.string(), "is an adapter, not a model",
-                 "guerdon model merge --model BASE --adapter " + folder.string() +
-                     " --output DIR makes a model of it");
-    }
-  }
-  if (fs::exists(path / "config.json") && !fs::exists(path / "model" / "config.json")) return path;
-  if (fs::exists(path / "model" / "config.json")) return path / "model";
-  fail_input(path.string(), "holds no model: neither config.json nor model/config.json is there");
-}
-
 std::shared_ptr<Decoder> load_decoder(const fs::path& path, const LoadOptions& options) {
-  const fs::path folder = model_folder(path);
+  const auto [folder, adapter] = data::find_model(path);
   const data::ModelConfig config = data::read_model_config(folder);
   if (config.decoder() == nullptr)
     fail_input(config.where, "a " + config.family + " model has no LM head (expected a decoder)");
@@ -44,6 +31,10 @@ std::shared_ptr<Decoder> load_decoder(const fs::path& path, const LoadOptions& o
 
   auto decoder = std::make_shared<Decoder>(config, options.model);
   copy_tensors(files, names, *decoder, config, options.allow_nonfinite);
+  if (!adapter.empty()) {
+    load_adapter(*decoder, "default", adapter);
+    merge_adapter(*decoder, "default");
+  }
   return decoder;
 }
 

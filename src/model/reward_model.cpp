@@ -5,6 +5,7 @@
 
 #include "guerdon/base/error.h"
 #include "guerdon/base/log.h"
+#include "guerdon/model/lora.h"
 #include "model/folder.h"
 
 namespace guerdon::model {
@@ -112,7 +113,16 @@ std::optional<int64_t> RewardModel::position_limit() const {
 
 std::shared_ptr<RewardModel> load_reward_model(const fs::path& path,
                                                const RewardLoadOptions& options) {
-  const fs::path folder = model_folder(path);
+  const auto [folder, adapter] = data::find_model(path);
+  if (!adapter.empty()) {
+    RewardLoadOptions base = options;
+    base.new_head = options.new_head || adapter_has_head(adapter);
+    const std::shared_ptr<RewardModel> model = load_reward_model(folder, base);
+    if (options.load.model.device.is_meta()) return model;
+    load_adapter(*model, "default", adapter);
+    merge_adapter(model->body(), "default");
+    return model;
+  }
   const data::ModelConfig config = data::read_model_config(folder);
   const ModelTensors files = ModelTensors::of_folder(folder);
   const std::string head = head_name(config);

@@ -79,7 +79,7 @@ Scores Judged::score(const RewardBatch& batch) {
   for (size_t i = 0; i < n; ++i) {
     if (s.verdicts[i] == Verdict::scored) values.push_back(total[i]);
   }
-  for (const auto& transform : transforms_) transform->apply(values);
+  for (const auto& transform : transforms_) transform->apply(values, batch.measuring);
   size_t next = 0;
   for (size_t i = 0; i < n; ++i) {
     if (s.verdicts[i] == Verdict::scored) total[i] = static_cast<float>(values[next++]);
@@ -99,7 +99,10 @@ Scores Judged::score(const RewardBatch& batch) {
       throw Error(Kind::stopped, where_, what,
                   "on_error=none leaves such rows out, on_error=NUMBER gives them that score");
     }
-    if (told_ < kToldFailures) ++told_, log::warning(where_ + ": " + what);
+    if (told_ < kToldFailures) {
+      if (!batch.measuring) ++told_;
+      log::warning(where_ + ": " + what);
+    }
     if (on_error_.way == OnError::Way::number) {
       total[i] = static_cast<float>(on_error_.number);
       s.verdicts[i] = Verdict::scored;
@@ -107,7 +110,7 @@ Scores Judged::score(const RewardBatch& batch) {
   }
   s.counts[name_ + "/errors"] += static_cast<double>(errors);
   s.counts[name_ + "/timeouts"] += static_cast<double>(timeouts);
-  stop_when_too_many(batch.step, errors + timeouts, static_cast<int64_t>(n));
+  if (!batch.measuring) stop_when_too_many(batch.step, errors + timeouts, static_cast<int64_t>(n));
   return s;
 }
 

@@ -33,11 +33,13 @@ Example judged_row(const Rollout& rollout) {
 }  // namespace
 
 struct ModelReward::Loaded {
-  Loaded(const std::filesystem::path& folder, const Options& options)
+  explicit Loaded(const Options& options)
       : model(model::load_reward_model(
-            folder, {.load = {.model = {.compute = options.bf16 ? at::kBFloat16
-                                                                : at::ScalarType::Undefined}}})),
-        tokenizer(text::Tokenizer::load(folder)) {
+            options.path,
+            {.load = {.model = {.compute =
+                                    options.bf16 ? at::kBFloat16 : at::ScalarType::Undefined}}})),
+        tokenizer(text::Tokenizer::load(data::find_model(options.path).folder)) {
+    const std::filesystem::path folder = data::find_model(options.path).folder;
     if (text::ChatTemplate::exists(folder)) chat_template = text::ChatTemplate::load(folder);
     encoder.emplace(tokenizer, chat_template ? &*chat_template : nullptr,
                     data::EncodeOptions{.append_eos = model->config().decoder() != nullptr});
@@ -52,7 +54,7 @@ struct ModelReward::Loaded {
 ModelReward::ModelReward(const Options& options) : options_(options) {
   if (options.path.empty())
     fail_settings("reward model", "key path: must name a reward model's folder or run");
-  loaded_ = std::make_unique<Loaded>(model::model_folder(options.path), options);
+  loaded_ = std::make_unique<Loaded>(options);
 }
 
 ModelReward::~ModelReward() = default;

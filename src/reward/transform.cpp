@@ -15,7 +15,7 @@ struct Clip final : Transform {
     std::optional<double> min, max;
   };
   explicit Clip(const Options& options) : o(options) {}
-  void apply(std::span<double> scores) override {
+  void apply(std::span<double> scores, bool /*measuring*/) override {
     for (double& x : scores) {
       if (o.min) x = std::max(x, *o.min);
       if (o.max) x = std::min(x, *o.max);
@@ -34,7 +34,7 @@ struct Scale final : Transform {
     double factor = 1.0, offset = 0.0;
   };
   explicit Scale(const Options& options) : o(options) {}
-  void apply(std::span<double> scores) override {
+  void apply(std::span<double> scores, bool /*measuring*/) override {
     for (double& x : scores) x = o.factor * x + o.offset;
   }
   Options o;
@@ -46,13 +46,13 @@ void describe(SettingList& field, Scale::Options& o) {
 }
 
 struct Sigmoid final : Transform {
-  void apply(std::span<double> scores) override {
+  void apply(std::span<double> scores, bool /*measuring*/) override {
     for (double& x : scores) x = 1.0 / (1.0 + std::exp(-x));
   }
 };
 
 struct LogSigmoid final : Transform {
-  void apply(std::span<double> scores) override {
+  void apply(std::span<double> scores, bool /*measuring*/) override {
     for (double& x : scores) x = std::min(x, 0.0) - std::log1p(std::exp(-std::abs(x)));
   }
 };
@@ -69,6 +69,13 @@ struct Running {
       squares += delta * (x - mean);
     }
   }
+  /// These numbers with `scores`; `keep` makes them the ones that stay.
+  Running with(std::span<const double> scores, bool keep) {
+    Running now = *this;
+    now.add(scores);
+    if (keep) *this = now;
+    return now;
+  }
   double deviation() const { return count > 1 ? std::sqrt(squares / (count - 1)) : 0.0; }
   void parts(Parts& p) {
     p.number("count", count);
@@ -82,9 +89,8 @@ struct Center final : Transform {
     std::optional<double> value;
   };
   explicit Center(const Options& options) : o(options) {}
-  void apply(std::span<double> scores) override {
-    if (!o.value) running.add(scores);
-    const double center = o.value.value_or(running.mean);
+  void apply(std::span<double> scores, bool measuring) override {
+    const double center = o.value ? *o.value : running.with(scores, !measuring).mean;
     for (double& x : scores) x -= center;
   }
   void parts(Parts& p) override {
@@ -103,9 +109,9 @@ struct Standardize final : Transform {
     double epsilon = 1e-4;
   };
   explicit Standardize(const Options& options) : o(options) {}
-  void apply(std::span<double> scores) override {
-    running.add(scores);
-    for (double& x : scores) x = (x - running.mean) / (running.deviation() + o.epsilon);
+  void apply(std::span<double> scores, bool measuring) override {
+    const Running now = running.with(scores, !measuring);
+    for (double& x : scores) x = (x - now.mean) / (now.deviation() + o.epsilon);
   }
   void parts(Parts& p) override { p.nested("running", running); }
   Options o;

@@ -94,6 +94,12 @@ data::DataSource::Options source_options(const DataSettings& s) {
   return options;
 }
 
+data::SamplerOptions sampler_options(const TrainSettings& s) {
+  return {.seed = static_cast<uint64_t>(s.seed),
+          .shuffle = s.train_sampling_strategy == "random",
+          .weights = s.data.weights};
+}
+
 std::vector<Sequence> sequences_of(EncodedRow row) {
   std::vector<Sequence> out;
   for (data::EncodedSequence& encoded : row.sequences) {
@@ -128,10 +134,7 @@ Feed::Feed(const TrainSettings& settings, const std::string& where, FeedOptions 
   }
   std::vector<int64_t> sizes;
   for (const auto& used : train_->used) sizes.push_back(static_cast<int64_t>(used.size()));
-  sampler_.emplace(std::move(sizes),
-                   data::SamplerOptions{.seed = static_cast<uint64_t>(settings.seed),
-                                        .shuffle = settings.train_sampling_strategy == "random",
-                                        .weights = settings.data.weights});
+  sampler_.emplace(std::move(sizes), sampler_options(settings));
 }
 
 Feed::~Feed() = default;

@@ -329,11 +329,17 @@ class Loop {
     Numbers out;
     for (const std::string& set : algorithm_.evaluation_sets()) {
       const std::string prefix = set == "eval" ? "eval_" : "eval_" + set + "_";
-      const StepLoss found = evaluate(algorithm_, set, evaluation_totals_[set]);
-      out.emplace_back(prefix + "loss", found.loss);
-      for (const auto& [name, value] : found.metrics) out.emplace_back(prefix + name, value);
+      for (const auto& [name, value] : evaluate_set(set)) out.emplace_back(prefix + name, value);
     }
     step_began_ = seconds_now();  // no part of the next step's time
+    return out;
+  }
+
+  Numbers evaluate_set(const std::string& set) {
+    if (const auto own = algorithm_.evaluate(set)) return numbers_of(*own);
+    const StepLoss found = evaluate(algorithm_, set, evaluation_totals_[set]);
+    Numbers out = {{"loss", found.loss}};
+    out.insert(out.end(), found.metrics.begin(), found.metrics.end());
     return out;
   }
 
@@ -343,7 +349,7 @@ class Loop {
     const std::string name = settings_.metric_for_best_model.value_or("loss");
     const auto is_it = [&](const std::string& key) { return key == name || key == "eval_" + name; };
     auto metric = std::find_if(found.begin(), found.end(), [&](auto& n) { return is_it(n.first); });
-    // Without a name, and with several sets, the first one's loss.
+    // Without a name: the first set's first metric, its loss or its mean reward.
     if (metric == found.end() && !settings_.metric_for_best_model) metric = found.begin();
     if (metric == found.end()) {
       std::string known;
@@ -351,7 +357,7 @@ class Loop {
       fail_settings("key metric_for_best_model",
                     "no evaluation gives " + show(name) + " (there are " + known + ")");
     }
-    const bool greater = settings_.greater_is_better.value_or(!name.ends_with("loss"));
+    const bool greater = settings_.greater_is_better.value_or(!metric->first.ends_with("loss"));
     const double value = metric->second;
     const bool first = best_step_ < 0;
     const bool better = first ? !std::isnan(value) : greater ? value > best_ : value < best_;

@@ -69,6 +69,17 @@ TEST(Score, WritesALineForEachResponse) {
               1e-6);
 }
 
+TEST(Score, PrintsTheDigitsOfAFloat) {
+  const TemporaryFolder folder;
+  folder.file("rows.jsonl", "{\"prompt\":\"p\",\"completion\":\"abc\"}\n");
+  const Ran ran = run_guerdon(
+      "score --reward "
+      "'{\"use\":\"brevity\",\"limit\":9,\"transform\":{\"use\":\"scale\",\"factor\":0.1}}' "
+      "--data " +
+      (folder.path() / "rows.jsonl").string() + " 2>/dev/null");
+  EXPECT_TRUE(has(ran.out, "\"total\":0.1,")) << ran.out;
+}
+
 TEST(Score, DoesNotDependOnTheBatch) {
   const TemporaryFolder folder;
   const std::string command = "score --reward truth --data " + made_data(folder) +

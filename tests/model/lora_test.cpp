@@ -133,6 +133,36 @@ TEST(LoraAdapters, OfARewardModelCarryItsHead) {
   EXPECT_TRUE(at::equal(other->scores(pack(rows, {})), model->scores(pack(rows, {}))));
 }
 
+TEST(LoraAdapters, AreOpenedWithTheModelThatTheyName) {
+  const at::NoGradGuard no_grad;
+  const test::TemporaryFolder out;
+  const std::vector<Sequence> rows{{.tokens = {5, 9, 12}}, {.tokens = {7, 3}}};
+  // A head on a model that had none.
+  const auto judge = load_reward_model(test::fixture("models/llama"), {.new_head = true});
+  add_adapter(judge->body(), "reward", {.r = 2}, 1);
+  disturb(judge->body(), 0.2);
+  NewFolder judged(out.path() / "run/model");
+  write_adapter(judged, *judge, "reward", test::fixture("models/llama").string());
+  judged.commit();
+  const auto opened = load_reward_model(out.path() / "run");
+  EXPECT_TRUE(
+      at::allclose(opened->scores(pack(rows, {})), judge->scores(pack(rows, {})), 1e-5, 1e-6));
+
+  const auto policy = load_decoder(test::fixture("models/llama"));
+  add_adapter(*policy, "p", {.r = 2}, 1);
+  disturb(*policy, 0.2);
+  NewFolder written(out.path() / "policy");
+  write_adapter(written, *policy, "p", test::fixture("models/llama").string());
+  written.commit();
+  const auto same = load_decoder(out.path() / "policy");
+  EXPECT_TRUE(
+      at::allclose(same->forward(pack(rows, {})), policy->forward(pack(rows, {})), 1e-5, 1e-5));
+  // A policy's adapter has no head to score with.
+  EXPECT_NE(test::refusal(Kind::input, [&] { load_reward_model(out.path() / "policy"); })
+                .find("no reward head"),
+            std::string::npos);
+}
+
 TEST(LoraAdapters, OfRewardModelsBringTheirHeadAndAreNoModels) {
   const test::TemporaryFolder out;
   const auto model = load_reward_model(test::fixture("models/llama"), {.new_head = true});

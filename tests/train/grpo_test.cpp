@@ -114,6 +114,51 @@ TEST_F(GrpoTest, LearnsWhatTheRewardLikes) {
   EXPECT_LT(b_share("before"), 0.8);
 }
 
+TEST_F(GrpoTest, EvaluationJudgesAnswersAndLeavesTrainingAlone) {
+  GrpoSettings s = tiny_grpo(folder_, 30);
+  // A reward with state, which an evaluation must not move.
+  s.reward.text = R"({"use": "test_likes_b", "transform": {"use": "standardize"}})";
+  s.train.save_steps = 18;
+  run_grpo(s, folder_.path() / "without");
+  s.train.data.eval.text = Json{{"held", (folder_.path() / "prompts.jsonl").string()},
+                                {"again",
+                                 {(folder_.path() / "prompts.jsonl").string(),
+                                  (folder_.path() / "prompts.jsonl").string()}}}
+                               .dump();
+  s.train.eval_strategy = "steps";
+  s.train.eval_steps = 10;
+  s.train.load_best_model_at_end = true;
+  s.num_generations_eval = 3;
+  const fs::path run = folder_.path() / "run";
+  run_grpo(s, run);
+  EXPECT_EQ(read_file(run / "checkpoints" / checkpoint_name(18) / "model.safetensors"),
+            read_file(folder_.path() / "without/checkpoints" / checkpoint_name(18) /
+                      "model.safetensors"));
+  const std::vector<Json> steps = lines(run / "metrics.jsonl");
+  EXPECT_FALSE(steps[8].contains("eval_held_reward"));
+  EXPECT_FALSE(steps[9].contains("eval_held_loss"));
+  for (const char* name :
+       {"eval_held_reward", "eval_again_reward", "eval_held_rewards/test_likes_b/mean",
+        "eval_held_completions/mean_length", "eval_held_frac_reward_zero_std"}) {
+    EXPECT_TRUE(steps[9].contains(name)) << name;
+  }
+  // Better than the run was on average.
+  EXPECT_GT(steps[29].at("eval_held_reward").get<double>(), 0.0);
+  // What is best is the largest mean reward of the first set, not the smallest.
+  size_t best = 9;
+  for (const size_t step : {size_t{19}, size_t{29}})
+    if (steps[step].at("eval_again_reward") > steps[best].at("eval_again_reward")) best = step;
+  EXPECT_EQ(read_file(run / "model/model.safetensors"),
+            read_file(run / "checkpoints" / checkpoint_name(static_cast<int64_t>(best) + 1) /
+                      "model.safetensors"));
+  // Stopped and resumed, it is the same run.
+  const std::string whole = metrics(run), model = read_file(run / "model/model.safetensors");
+  for (const int64_t step : {20, 30}) fs::remove_all(run / "checkpoints" / checkpoint_name(step));
+  run_grpo(s, run, true);
+  EXPECT_EQ(metrics(run), whole);
+  EXPECT_EQ(read_file(run / "model/model.safetensors"), model);
+}
+
 TEST_F(GrpoTest, SeveralUpdatesPerCollectKeepOldLogProbs) {
   GrpoSettings s = tiny_grpo(folder_, 24);
   s.train.per_device_train_batch_size = 8;

@@ -54,8 +54,6 @@ std::vector<Cell> cells() {
       for (const char* rows : {"in_order", "shuffled", "packed"}) {
         for (const Stop stop : {Stop::random_step, Stop::epoch_end, Stop::in_evaluation,
                                 Stop::after_checkpoint, Stop::before_first}) {
-          // GRPO has no evaluation of its own.
-          if (method == std::string("grpo") && stop == Stop::in_evaluation) continue;
           all.push_back({method, bf16, rows, stop});
         }
       }
@@ -76,6 +74,7 @@ Json settings(const Cell& cell, const test::TemporaryFolder& folder) {
     GrpoSettings grpo = test::tiny_grpo(folder, kSteps);
     grpo.reward.text = R"({"use": "brevity", "limit": 3, "transform": {"use": "center"}})";
     s = settings_json(settings_of(grpo));
+    s["data"]["eval"] = s["data"]["train"];
   } else {
     const bool pairs = cell.method != "sft";
     s["model_name_or_path"] =
@@ -83,11 +82,11 @@ Json settings(const Cell& cell, const test::TemporaryFolder& folder) {
     s["data"]["train"] =
         test::fixture(pairs ? "trl/plain.jsonl" : "trl/completions.jsonl").string();
     s["data"]["eval"] = s["data"]["train"];
-    s["eval_strategy"] = "steps";
-    s["eval_steps"] = kEvaluate;
     s["per_device_train_batch_size"] = 4;
     s["learning_rate"] = 3e-3;
   }
+  s["eval_strategy"] = "steps";
+  s["eval_steps"] = kEvaluate;
   s["max_steps"] = kSteps;
   s["save_strategy"] = "steps";
   s["save_steps"] = kSave;

@@ -66,6 +66,20 @@ class NewFolder {
   bool committed_ = false;
 };
 
+/// An empty folder among the system's temporary files, gone with all it holds when this ends.
+/// Throws Error (Kind::surroundings).
+class ScratchFolder {
+ public:
+  ScratchFolder();
+  ~ScratchFolder();
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
 /// A read-only view of a whole file, mapped into memory. Throws Error (Kind::input).
 class MappedFile {
  public:

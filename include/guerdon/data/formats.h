@@ -1,19 +1,20 @@
 /// What a row means: from the columns of a file to an Example, for the dataset types of TRL and the
 /// forms of other libraries.
 ///
-/// | type                | prompt  | responses                                  | columns (and
-/// other libraries' forms)        |
-/// |---------------------|---------|--------------------------------------------|---------------------------------------------|
-/// | language_modeling   | empty   | 1: the text, or the whole conversation     | text ; messages ;
-/// conversations             | | prompt_only         | given   | none | prompt ; question + gold ;
-/// messages + ground_truth | | prompt_completion   | given   | 1 | prompt, completion ;
-/// instruction, output ; query, response ; question, answer | | preference          | given   | 2:
-/// chosen, rejected                        | [prompt,] chosen, rejected ; prompt, chosen_response,
-/// rejected_response ; conversations, chosen, rejected ; HH-RLHF transcripts ; labelled pairs | |
-/// unpaired_preference | given   | 1, with the field "label" (true or false)  | prompt, completion,
-/// label ; messages, label | | stepwise            | given   | 1, with the fields "steps" and
-/// "labels"    | prompt, completions, labels                 | | scored              | empty   | 1,
-/// with the field "label" (numbers)        | text, label                                 |
+/// - language_modeling: no prompt, one response, the text or the whole conversation. Columns: text;
+///   messages; conversations.
+/// - prompt_only: a prompt without responses. Columns: prompt; question + gold; messages +
+///   ground_truth.
+/// - prompt_completion: one response. Columns: prompt, completion; instruction, output; query,
+///   response; question, answer.
+/// - preference: two responses, chosen and rejected. Columns: [prompt,] chosen, rejected; prompt,
+///   chosen_response, rejected_response; conversations, chosen, rejected; HH-RLHF transcripts;
+///   labelled pairs.
+/// - unpaired_preference: one response with the field "label" (true or false). Columns: prompt,
+///   completion, label; messages, label.
+/// - stepwise: one response with the fields "steps" and "labels". Columns: prompt, completions,
+///   labels.
+/// - scored: no prompt, one response with the field "label" (numbers). Columns: text, label.
 ///
 /// Already tokenised rows (input_ids [, labels] ; [prompt_ids,] chosen_ids, rejected_ids ; tokens,
 /// prompt_length) have empty texts, and the ids in the fields of their responses ("ids", "labels",

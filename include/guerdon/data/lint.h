@@ -32,20 +32,17 @@ struct LintOptions {
 /// files. In memory of some 50 bytes a row. `encoder` may be null: then nothing that needs tokens
 /// is looked at, and lengths are counted in characters.
 ///
-/// | name                  | fatal when                               | otherwise |
-/// |-----------------------|------------------------------------------|----------------------------------------|
-/// | identical_pairs       | 10 % or more                             | warning | | swapped_pairs
-/// | 5 % or more: the same pair in both orders | warning                               | |
-/// contradictory_answers | -                                        | warning: chosen here,
-/// rejected there, for one prompt | | duplicate_rows        | - | warning | | empty_completions | -
-/// | warning                                | | shared_prompts        | any prompt of the test is
-/// in training    | -                                      | | similar_prompts       | - | warning:
-/// shared but for case, punctuation, spaces | | length_bias           | - | warning when the longer
-/// one is chosen in more than 65 % or fewer than 35 % of the pairs, note else | | truncated | half
-/// of the rows or more are dropped     | warning                                | | untrained_end
-/// | no row trains an end token               | warning when 1 % or more do not        | |
-/// unstable_prompt       | -                                        | warning: the prompt's own
-/// tokens do not begin prompt and answer |
+/// - identical_pairs: chosen equals rejected; fatal from 10 % on.
+/// - swapped_pairs: the same pair in both orders; fatal from 5 % on.
+/// - contradictory_answers: an answer chosen here and rejected there, for one prompt. A warning.
+/// - duplicate_rows, empty_completions: warnings.
+/// - shared_prompts: a prompt of the test is in training. Fatal.
+/// - similar_prompts: shared but for case, punctuation and spaces. A warning.
+/// - length_bias: the longer one is chosen in more than 65 % or fewer than 35 % of the pairs: a
+///   warning, a note otherwise.
+/// - truncated: fatal when half of the rows or more are dropped.
+/// - untrained_end: fatal when no row trains an end token, a warning when 1 % or more do not.
+/// - unstable_prompt: the prompt's own tokens do not begin prompt and answer. A warning.
 std::vector<Finding> lint(const std::vector<const DataSource*>& train,
                           const std::vector<const DataSource*>& test,
                           const text::Tokenizer* tokenizer, const Encoder* encoder,

@@ -1,14 +1,12 @@
 /// What happens to rows that are longer than max_length: TRL's rules, each cut counted by name.
 /// Pure functions on encoded rows.
 ///
-/// | mode        | a sequence that is too long                    | default of                    |
-/// |-------------|------------------------------------------------|-------------------------------|
-/// | filter      | is dropped                                     | reward                        |
-/// | keep_start  | loses its end; dropped when its prompt alone fills max_length, or nothing
-/// trained is left | dpo | | keep_end    | loses its beginning; dropped when nothing trained is
-/// left | -                  | | prompt_left | loses the beginning of its prompt, never its end;
-/// dropped when the completion alone does not fit; without a prompt as keep_start | sft, prompts of
-/// grpo |
+/// - filter: a sequence that is too long is dropped. Reward models' default.
+/// - keep_start: it loses its end; dropped when its prompt alone fills max_length, or nothing
+///   trained is left. The default of sft and dpo.
+/// - keep_end: it loses its beginning; dropped when nothing trained is left.
+/// - prompt_left: it loses the beginning of its prompt, never its end; dropped when the completion
+///   alone does not fit; without a prompt as keep_start. What grpo does to prompts.
 ///
 /// A pair is cut so that both sides keep the same prompt under prompt_left, and is dropped when one
 /// side is, or when the cut took away all that made the two differ.

@@ -29,7 +29,8 @@ struct EngineOptions {
   std::vector<int64_t> stop_ids;  ///< ending tokens; the one that ends a completion belongs to it
   std::vector<std::string> stop;  ///< texts that end a completion; its `text` is cut before them
   uint64_t seed = 42;
-  int64_t slots = 64;  ///< sequences at once; no effect on what they become
+  int64_t slots = 64;     ///< sequences at once; no effect on what they become
+  bool stoppable = true;  ///< a signal ends a call early
 };
 
 /// Tokens of one pass that reads prompts, unless a single prompt has more.

@@ -8,6 +8,7 @@
 
 #include "guerdon/base/file.h"
 #include "guerdon/base/json_reader.h"
+#include "guerdon/data/model_folder.h"
 #include "guerdon/model/decoder.h"
 #include "guerdon/model/encoder.h"
 
@@ -27,11 +28,10 @@ struct SaveOptions {
       pad_token_id;  ///< written to config.json; Transformers needs one to score batches
 };
 
-/// The folder of the model that a user names: `path` itself, or its model/ when it is a run folder.
-/// Throws Error (Kind::input) when neither has a config.json.
-std::filesystem::path model_folder(const std::filesystem::path& path);
+using data::model_folder;
 
-/// A decoder with its LM head, from a model folder or a run folder. Throws Error (Kind::input): a
+/// A decoder with its LM head, from a model folder or a run folder; an adapter's model has the
+/// adapter merged, and its weights are frozen. Throws Error (Kind::input): a
 /// tensor is missing or has another shape than config.json says (all of them, the first 10 named),
 /// is not finite, or is a pickle. Unexpected tensors are a warning. On the meta device shapes are
 /// compared, and no weight is read.

@@ -21,6 +21,9 @@ struct RewardBatch {
   std::span<const int64_t> groups;  ///< offsets [groups + 1]: whole groups
   int64_t step = 0;
   Services& services;
+  /// An evaluation: what the reward keeps from batch to batch (running means, counts) must not
+  /// move.
+  bool measuring = false;
 };
 
 enum class Verdict : uint8_t { scored, no_opinion, failed, timed_out };

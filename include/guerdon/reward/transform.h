@@ -14,8 +14,9 @@ namespace guerdon {
 class Transform {
  public:
   virtual ~Transform() = default;
-  /// Scores in place; only those that were scored are here, so none is NaN.
-  virtual void apply(std::span<double> scores) = 0;
+  /// Scores in place; only those that were scored are here, so none is NaN. `measuring`: running
+  /// statistics count these scores now, but are afterwards what they were.
+  virtual void apply(std::span<double> scores, bool measuring) = 0;
   /// Running statistics, which must survive a resume.
   virtual void parts(Parts&) {}
 };

@@ -84,6 +84,12 @@ class Algorithm {
   virtual std::optional<Batch> evaluation(const std::string& /*set*/, int64_t /*index*/) {
     return std::nullopt;
   }
+  /// The metrics of an evaluation set, of a method whose evaluation is not a loss over rows (it
+  /// answers prompts, and what it wrote is judged). Must change nothing that `parts` lists, and is
+  /// not cut short by a signal: its step is whole before the run saves itself.
+  virtual std::optional<std::vector<Metric>> evaluate(const std::string& /*set*/) {
+    return std::nullopt;
+  }
   /// Writes the trained model as a Hugging Face folder (weights, configuration, tokenizer).
   virtual void save(NewFolder& folder) = 0;
   /// Opens what `save` wrote and compares; throws Error when it is not the model in memory. Called

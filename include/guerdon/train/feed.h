@@ -42,6 +42,9 @@ struct FeedOptions {
 /// How files are read under these settings.
 data::DataSource::Options source_options(const DataSettings& settings);
 
+/// The order of training rows under these settings.
+data::SamplerOptions sampler_options(const TrainSettings& settings);
+
 /// The evaluation sets that data.eval names, with their files. Throws Error (Kind::settings).
 std::vector<std::pair<std::string, std::vector<std::string>>> evaluation_files(
     const DataSettings& settings, const std::string& where);

@@ -7,11 +7,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "guerdon/data/encode.h"
-#include "guerdon/data/sampler.h"
-#include "guerdon/data/source.h"
 #include "guerdon/generate/engine.h"
 #include "guerdon/loss/policy.h"
 #include "guerdon/reward/reward.h"
@@ -20,6 +18,7 @@
 #include "guerdon/train/explain.h"
 #include "guerdon/train/models.h"
 #include "guerdon/train/preview.h"
+#include "guerdon/train/prompts.h"
 #include "guerdon/train/run_folder.h"
 #include "guerdon/train/settings.h"
 
@@ -34,6 +33,7 @@ struct GrpoSettings {
   generate::SamplingSettings sampling;
 
   int64_t num_generations = 8;
+  std::optional<int64_t> num_generations_eval;
   int64_t max_completion_length = 512;
   std::optional<int64_t> max_prompt_length;
   std::optional<int64_t> generation_batch_size;
@@ -77,31 +77,6 @@ struct GrpoPlan {
 /// optimizer steps. Throws Error (Kind::settings).
 GrpoPlan plan_grpo(const GrpoSettings& settings, const std::string& where);
 
-/// The prompts of a run, by number: epoch after epoch, each in its own order. A pure function of
-/// seed and number.
-class Prompts {
- public:
-  /// Longer prompts lose their beginning (each counted); `max_length` 0: none does. Throws Error
-  /// (Kind::input) for rows without prompts.
-  Prompts(const TrainSettings& settings, std::shared_ptr<const Words> words, int64_t max_length);
-
-  int64_t per_epoch() const { return sampler_->rows_per_epoch(); }
-  /// Prompt `number` = 0, 1, ... of the run; its key is the number.
-  generate::Prompt at(int64_t number) const;
-  /// The first rows of the files, at most `count`, in file order.
-  std::vector<generate::Prompt> first(int64_t count) const;
-  std::string fingerprint() const;
-  int64_t cut() const { return cut_; }
-
- private:
-  generate::Prompt prompt(const data::Place& place, uint64_t key) const;
-  std::shared_ptr<const Words> words_;
-  std::vector<data::DataSource> sources_;
-  std::optional<data::Sampler> sampler_;
-  int64_t max_length_;
-  mutable int64_t cut_ = 0;
-};
-
 /// What GRPO works on.
 struct GrpoWorld {
   std::filesystem::path folder;  ///< of the starting model
@@ -112,6 +87,8 @@ struct GrpoWorld {
       false;  ///< the policy is a frozen body with the adapter "default"; without it, the reference
   std::shared_ptr<const Words> words;
   std::shared_ptr<Prompts> prompts;
+  std::vector<std::pair<std::string, std::shared_ptr<Prompts>>> evaluation =
+      {};  ///< sets of prompts, by name
   std::vector<generate::Prompt> probes =
       {};  ///< answered greedily before and after, for samples.jsonl
   std::shared_ptr<Reward> reward;
@@ -137,6 +114,10 @@ class Grpo final : public Algorithm, private Services {
   int64_t rows_in_group() const override { return settings_.num_generations; }
   int64_t steps_per_epoch() const override;
   std::string data_fingerprint() const override { return world_.prompts->fingerprint(); }
+  std::vector<std::string> evaluation_sets() const override;
+  /// Answers all prompts of the set as a collect would, and judges them: reward, its components,
+  /// lengths.
+  std::optional<std::vector<Metric>> evaluate(const std::string& set) override;
   void save(NewFolder& folder) override;
 
   const std::vector<Rollout>& rollouts() const { return rollouts_; }  ///< of the last collect
@@ -145,7 +126,8 @@ class Grpo final : public Algorithm, private Services {
   const text::Tokenizer& tokenizer() override { return world_.words->tokenizer(); }
   Tensor reference_logprobs(const Batch& batch);
   Tensor advantages(const Scores& scores, std::span<const int64_t> groups) const;
-  void note_metrics(const Tensor& advantage);
+  std::vector<Rollout> sample(const std::vector<generate::Prompt>& prompts, int64_t count,
+                              const generate::EngineOptions& options, int64_t step);
   void note_samples(int64_t step, const Tensor& advantage);
   void probe(int64_t step, const std::string& when);
   void diagnose(double flat, double truncated);
