@@ -3,6 +3,7 @@
 #   scripts/setup.sh          for the library and the program
 #   scripts/setup.sh tests    for the tests and benchmarks too
 #   scripts/setup.sh ci       for all that .ci/run does
+#   scripts/setup.sh release  for all that scripts/release_check.sh does
 # GUERDON_TORCH_DIR: a LibTorch that is there already (the folder that holds include/ and lib/; site-packages/torch of a
 # Python will do). With everything in place it takes a fraction of a second.
 set -euo pipefail
@@ -15,17 +16,19 @@ build=(g++ cmake ninja-build lld python3 python3-pip libeigen3-dev nlohmann-json
        libhdf5-dev libpcre2-dev libicu-dev libssl-dev zlib1g-dev libyaml-cpp-dev bubblewrap)
 tests=(git ccache libgtest-dev libbenchmark-dev)
 ci=(clang libclang-rt-14-dev clang-format)
+release=(clang-tidy locales)
 case "${1:-build}" in
   build) wanted=("${build[@]}") ;;
   tests) wanted=("${build[@]}" "${tests[@]}") ;;
   ci) wanted=("${build[@]}" "${tests[@]}" "${ci[@]}") ;;
-  *) fail "unknown argument $1 (build, tests or ci)" ;;
+  release) wanted=("${build[@]}" "${tests[@]}" "${ci[@]}" "${release[@]}") ;;
+  *) fail "unknown argument $1 (build, tests, ci or release)" ;;
 esac
 
 # A tool that is there, from wherever, will do; a library must be a package, since cmake looks for its files.
 there() {
   case $1 in
-    g++|cmake|git|ccache|clang|clang-format|python3) command -v "$1" >/dev/null ;;
+    g++|cmake|git|ccache|clang|clang-format|clang-tidy|python3) command -v "$1" >/dev/null ;;
     ninja-build) command -v ninja >/dev/null ;;
     lld) command -v ld.lld >/dev/null ;;
     bubblewrap) command -v bwrap >/dev/null ;;

@@ -28,7 +28,10 @@ double repeated_share(std::span<const int64_t> ids, int64_t n) {
   if (ids.size() < width) return 0.0;
   std::set<std::vector<int64_t>> distinct;
   const size_t all = ids.size() - width + 1;
-  for (size_t i = 0; i < all; ++i) distinct.emplace(ids.begin() + i, ids.begin() + i + width);
+  for (size_t i = 0; i < all; ++i) {
+    const auto gram = ids.subspan(i, width);
+    distinct.emplace(gram.begin(), gram.end());
+  }
   return 1.0 - static_cast<double>(distinct.size()) / static_cast<double>(all);
 }
 

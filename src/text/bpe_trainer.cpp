@@ -180,7 +180,7 @@ std::string train_bpe(std::span<const std::string> texts, const BpeTraining& opt
     // Two ways to make the same token share its id; a special token of that name keeps its own, and
     // the pair stays apart.
     const auto known =
-        taken.count(merged) ? std::find(tokens.begin(), tokens.end(), merged) : tokens.end();
+        taken.contains(merged) ? std::find(tokens.begin(), tokens.end(), merged) : tokens.end();
     const auto id = static_cast<uint32_t>(known - tokens.begin());
     if (id < first_byte) {
       trainer.forget(left, right);

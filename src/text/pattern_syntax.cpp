@@ -152,7 +152,7 @@ Parts property(const std::string& spelled, const std::string& where) {
     const auto group = static_cast<char>(std::toupper(static_cast<unsigned char>(name[0])));
     return {std::string("\\p{") + group + "}" + of_group(std::string_view(&group, 1)), {}};
   }
-  const auto category = std::find(kCategoryNames.begin(), kCategoryNames.end(), name);
+  const auto* const category = std::find(kCategoryNames.begin(), kCategoryNames.end(), name);
   if (category != kCategoryNames.end()) {
     const auto wanted = static_cast<Category>(category - kCategoryNames.begin());
     const auto first = static_cast<char>(std::toupper(static_cast<unsigned char>(name[0])));
@@ -420,8 +420,7 @@ class Translator {
       ++at_;
       const char escaped = next_byte();
       if (escaped == 'b') return "\\x{8}";
-      if (const std::string character = character_escape(escaped); !character.empty())
-        return character;
+      if (std::string character = character_escape(escaped); !character.empty()) return character;
       if (std::isalnum(static_cast<unsigned char>(escaped)))
         refuse(str("the escape \\", escaped, " is not supported in a class"));
       if (static_cast<unsigned char>(escaped) < 0x80) return str("\\", escaped);

@@ -39,7 +39,7 @@ class Message {
   int32_t integer() const { return static_cast<int32_t>(static_cast<uint32_t>(number_)); }
   float real() const {
     if (content_.size() != 4) damaged();
-    float value;
+    float value = 0;
     std::memcpy(&value, content_.data(), 4);
     return value;
   }

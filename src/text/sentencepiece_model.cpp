@@ -116,7 +116,7 @@ class SentencePieceStage final : public DecoderStage {
     give_bytes(true);
     if (saw_space_ || !empty_) at_start_ = false;
     saw_space_ = false;
-    if (settings_.control.count(token)) return;
+    if (settings_.control.contains(token)) return;
     if (token == settings_.unknown) return give(settings_.unknown_surface);
     if (at_start_ && settings_.strips_first_space && token.starts_with(kSpaceMark)) {
       token.remove_prefix(kSpaceMark.size());

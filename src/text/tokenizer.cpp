@@ -207,7 +207,7 @@ Tokenizer Tokenizer::load(const fs::path& path) {
     const Json json = parse_json(bytes, file.string());
     implementation =
         std::make_shared<Implementation>(read_tokenizer_json(Node(json, file.string())));
-    implementation->pipeline.json = [bytes] { return bytes; };
+    implementation->pipeline.json = [text = bytes] { return text; };
   }
   implementation->read_special(folder);
   return Tokenizer(std::move(implementation));

@@ -15,7 +15,7 @@ std::optional<std::string> boxed_answer(std::string_view response);
 std::optional<double> number_of(std::string_view text);
 
 /// The last number inside a text ("... so 3 + 4 = 7 apples." gives 7).
-std::optional<double> last_number(std::string_view text);
+std::optional<double> last_number(std::string_view response);
 
 /// Equal to 1e-9 relative.
 bool same_number(double a, double b);
