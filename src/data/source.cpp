@@ -68,7 +68,7 @@ void write_all(int descriptor, const char* bytes, size_t size) {
 struct DataSource::Implementation {
   fs::path file;
   Options options;
-  Descriptor bytes;       // the file itself, or its decompressed copy
+  Descriptor bytes;       // the file itself, or a copy (decompressed, or out of a pipe)
   struct stat opened {};  // of the file itself
   bool spooled = false;
   RowFormat format;
@@ -85,6 +85,8 @@ struct DataSource::Implementation {
 
   void scan() {
     std::unique_ptr<ByteSource> source = open_bytes(file, &spooled);
+    // What can be read only once (a pipe) is kept as what was decompressed is.
+    spooled = spooled || !fs::is_regular_file(file);
     if (spooled) {
       bytes = unnamed_file();
     } else {

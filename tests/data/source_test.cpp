@@ -1,9 +1,11 @@
 #include "guerdon/data/source.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "guerdon/base/file.h"
 #include "support/data.h"
@@ -18,6 +20,18 @@ using test::TemporaryFolder;
 
 std::string text_of(const Example& example) {
   return std::get<std::string>(example.responses.at(0).text);
+}
+
+TEST(DataSource, KeepsWhatAPipeGives) {
+  const TemporaryFolder folder;
+  const fs::path pipe = folder.path() / "rows.jsonl";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::thread writer([&] { std::ofstream(pipe) << "{\"text\":\"a\"}\n{\"text\":\"b\"}\n"; });
+  const DataSource source(pipe);
+  writer.join();
+  ASSERT_EQ(source.size(), 2);
+  EXPECT_EQ(text_of(source.at(1)), "b");
+  EXPECT_EQ(text_of(source.at(0)), "a");
 }
 
 TEST(DataSource, GivesRowsInAnyOrderWithTheirLines) {

@@ -15,7 +15,8 @@ namespace guerdon::data {
 
 /// Opening reads the file once, row by row: every row is parsed and understood, what is malformed
 /// stops or is counted, and the place of each usable row is kept. Later a row is read from its
-/// place. A compressed file is spooled, decompressed, to an unnamed temporary file (in TMPDIR).
+/// place. A compressed file is spooled, decompressed, to an unnamed temporary file (in TMPDIR), and
+/// so is what can be read only once, a pipe.
 class DataSource {
  public:
   struct Options {
