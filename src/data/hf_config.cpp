@@ -202,26 +202,41 @@ DecoderConfig read_gpt_neox(const Keys& keys) {
   return c;
 }
 
-/// What Gemma 2 and 3 share; the rotary sets and windows are read by each.
-DecoderConfig read_gemma(const Keys& keys) {
+/// What all Gemmas share.
+DecoderConfig read_any_gemma(const Keys& keys) {
   DecoderConfig c;
   read_sizes(keys, c, {}, 256);
   read_mlp(keys, c, "hidden_activation", "gelu_pytorch_tanh");
   c.norm_epsilon = keys.number_or("rms_norm_eps", 1e-6, 0, 1);
   c.norm_offset = 1.0;
-  c.norm_outputs = true;
   c.embedding_scale = std::sqrt(static_cast<double>(c.hidden_size));
   c.tied_embeddings = keys.boolean_or("tie_word_embeddings", true);
   c.qkv_bias = c.output_bias = keys.boolean_or("attention_bias", false);
   if (keys.boolean_or("use_bidirectional_attention", false))
     keys.fail("use_bidirectional_attention", "is not supported");
+  return c;
+}
+
+DecoderConfig read_gemma(const Keys& keys) {
+  DecoderConfig c = read_any_gemma(keys);
+  // The first releases say "gelu" and mean its tanh form; Transformers reads them so.
+  if (!keys.has("hidden_activation") && keys.text_or("hidden_act", "gelu") != "gelu")
+    c.activation = activation_of(keys, "hidden_act", "gelu_pytorch_tanh");
+  c.ropes = {read_single_rope(keys, c, 10000.0)};
+  return c;
+}
+
+/// What Gemma 2 and 3 share; the rotary sets and windows are read by each.
+DecoderConfig read_later_gemma(const Keys& keys) {
+  DecoderConfig c = read_any_gemma(keys);
+  c.norm_outputs = true;
   const double scale = 1.0 / std::sqrt(keys.number_or("query_pre_attn_scalar", 256, 1e-6, 1e9));
   for (DecoderLayer& layer : c.layers) layer.scale = scale;
   return c;
 }
 
 DecoderConfig read_gemma2(const Keys& keys) {
-  DecoderConfig c = read_gemma(keys);
+  DecoderConfig c = read_later_gemma(keys);
   // A missing softcap means Transformers' default, null means none.
   c.attention_softcap = keys.number_or("attn_logit_softcapping",
                                        keys.says("attn_logit_softcapping") ? 0 : 50, 0, 1e9);
@@ -234,7 +249,7 @@ DecoderConfig read_gemma2(const Keys& keys) {
 
 /// Sliding layers rotate with a base of their own.
 DecoderConfig read_gemma3(const Keys& keys) {
-  DecoderConfig c = read_gemma(keys);
+  DecoderConfig c = read_later_gemma(keys);
   c.qk_norm = DecoderConfig::QkNorm::per_head;
   c.final_softcap = keys.number_or("final_logit_softcapping", 0, 0, 1e9);
   const double global = keys.number_or("rope_theta", 1e6, 1e-3, 1e15),
@@ -317,11 +332,11 @@ struct Family {
   std::variant<DecoderConfig (*)(const Keys&), EncoderConfig (*)(const Keys&)> read;
 };
 const Family kFamilies[] = {
-    {"bert", read_bert},       {"gemma2", read_gemma2},       {"gemma3_text", read_gemma3},
-    {"gpt2", read_gpt2},       {"gpt_neox", read_gpt_neox},   {"llama", read_llama},
-    {"mistral", read_mistral}, {"olmo2", read_olmo2},         {"phi3", read_phi3},
-    {"qwen2", read_qwen2},     {"qwen3", read_qwen3},         {"roberta", read_roberta},
-    {"smollm3", read_smollm3}, {"xlm-roberta", read_roberta},
+    {"bert", read_bert},          {"gemma", read_gemma},     {"gemma2", read_gemma2},
+    {"gemma3_text", read_gemma3}, {"gpt2", read_gpt2},       {"gpt_neox", read_gpt_neox},
+    {"llama", read_llama},        {"mistral", read_mistral}, {"olmo2", read_olmo2},
+    {"phi3", read_phi3},          {"qwen2", read_qwen2},     {"qwen3", read_qwen3},
+    {"roberta", read_roberta},    {"smollm3", read_smollm3}, {"xlm-roberta", read_roberta},
 };
 
 }  // namespace

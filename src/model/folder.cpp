@@ -47,11 +47,19 @@ std::string old_name(const std::string& name) {
 }  // namespace
 
 Classes classes_of(const data::ModelConfig& config) {
-  static const std::map<std::string, std::string> kStems{
-      {"bert", "Bert"},       {"gemma2", "Gemma2"},   {"gpt_neox", "GPTNeoX"},
-      {"llama", "Llama"},     {"olmo2", "Olmo2"},     {"mistral", "Mistral"},
-      {"phi3", "Phi3"},       {"qwen2", "Qwen2"},     {"qwen3", "Qwen3"},
-      {"roberta", "Roberta"}, {"smollm3", "SmolLM3"}, {"xlm-roberta", "XLMRoberta"}};
+  static const std::map<std::string, std::string> kStems{{"bert", "Bert"},
+                                                         {"gemma", "Gemma"},
+                                                         {"gemma2", "Gemma2"},
+                                                         {"gpt_neox", "GPTNeoX"},
+                                                         {"llama", "Llama"},
+                                                         {"olmo2", "Olmo2"},
+                                                         {"mistral", "Mistral"},
+                                                         {"phi3", "Phi3"},
+                                                         {"qwen2", "Qwen2"},
+                                                         {"qwen3", "Qwen3"},
+                                                         {"roberta", "Roberta"},
+                                                         {"smollm3", "SmolLM3"},
+                                                         {"xlm-roberta", "XLMRoberta"}};
   if (config.family == "gpt2")
     return {"GPT2Model", "GPT2LMHeadModel", "GPT2ForSequenceClassification"};
   if (config.family == "gemma3_text")

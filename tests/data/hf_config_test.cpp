@@ -116,10 +116,11 @@ TEST(HfConfig, CountsLabels) {
 }
 
 TEST(HfConfig, NamesWhatItDoesNotKnow) {
-  EXPECT_EQ(refused(with(llama(), "model_type", "mixtral")),
-            "m/config.json: key model_type: unknown architecture \"mixtral\" (have: bert, gemma2, "
-            "gemma3_text, gpt2, gpt_neox, "
-            "llama, mistral, olmo2, phi3, qwen2, qwen3, roberta, smollm3, xlm-roberta)");
+  EXPECT_EQ(
+      refused(with(llama(), "model_type", "mixtral")),
+      "m/config.json: key model_type: unknown architecture \"mixtral\" (have: bert, gemma, gemma2, "
+      "gemma3_text, gpt2, gpt_neox, "
+      "llama, mistral, olmo2, phi3, qwen2, qwen3, roberta, smollm3, xlm-roberta)");
   EXPECT_NE(refused(with(llama(), "hidden_act", "mish"))
                 .find("key hidden_act: unknown activation \"mish\""),
             std::string::npos);

@@ -1,5 +1,5 @@
-/// One decoder for all families: Llama, Mistral, Qwen2, Qwen3, SmolLM3, GPT-2, GPT-NeoX, Gemma 2
-/// and 3, Phi-3, OLMo 2.
+/// One decoder for all families: Llama, Mistral, Qwen2, Qwen3, SmolLM3, GPT-2, GPT-NeoX, Gemma 1
+/// to 3, Phi-3, OLMo 2.
 #pragma once
 
 #include <functional>
