@@ -55,8 +55,9 @@ fs::path model_folder(const fs::path& path) {
 }
 
 fs::path tokenizer_path(const fs::path& path) {
-  const bool run = !fs::exists(path / "config.json") && fs::is_directory(path / "model");
-  return run || is_adapter(path) ? find_model(path).folder : path;
+  const fs::path model = path / "model";
+  const bool other = fs::exists(model / "config.json") || is_adapter(model) || is_adapter(path);
+  return other ? find_model(path).folder : path;
 }
 
 }  // namespace guerdon::data

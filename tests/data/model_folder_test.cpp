@@ -58,6 +58,7 @@ TEST(ModelFolder, OfAnAdapterIsTheModelThatItNames) {
 TEST(TokenizerPath, LooksIntoRunsAndTakesAllElseAsItIs) {
   const test::TemporaryFolder folder;
   const fs::path root = folder.path();
+  folder.file("run/config.json", "{}");  // the run's settings
   folder.file("run/model/config.json", "{}");
   folder.file("words/tokenizer.json", "{}");
   EXPECT_EQ(tokenizer_path(root / "run"), root / "run/model");
