@@ -104,6 +104,16 @@ double expected_calibration_error(std::span<const ReliabilityBin> bins) {
   return count > 0 ? sum / count : kNaN;
 }
 
+double average_calibration_error(std::span<const ReliabilityBin> bins) {
+  double sum = 0, count = 0;
+  for (const ReliabilityBin& bin : bins) {
+    if (bin.count == 0) continue;
+    sum += std::abs(bin.probability - bin.outcome);
+    ++count;
+  }
+  return count > 0 ? sum / count : kNaN;
+}
+
 double maximum_calibration_error(std::span<const ReliabilityBin> bins) {
   double worst = kNaN;
   for (const ReliabilityBin& bin : bins) {
@@ -198,6 +208,25 @@ MonotoneFit isotonic_fit(std::span<const double> x, std::span<const double> y,
       fit.x.push_back(block.last);
       fit.y.push_back(block.mean);
     }
+  }
+  return fit;
+}
+
+double StepFit::operator()(double at) const {
+  GUERDON_CHECK(!value.empty() && upper.size() == value.size(), "StepFit: ", upper.size(), " and ",
+                value.size(), " steps");
+  const auto step =
+      static_cast<size_t>(std::lower_bound(upper.begin(), upper.end(), at) - upper.begin());
+  return value[std::min(step, value.size() - 1)];
+}
+
+StepFit quantile_fit(std::span<const double> x, std::span<const double> y, int64_t bins) {
+  GUERDON_CHECK(!x.empty(), "quantile_fit: there are no points");
+  StepFit fit;
+  for (const ReliabilityBin& bin :
+       equal_count_bins({{x.begin(), x.end()}, {y.begin(), y.end()}}, bins)) {
+    fit.upper.push_back(bin.upper);
+    fit.value.push_back(bin.outcome);
   }
   return fit;
 }

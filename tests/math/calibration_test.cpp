@@ -137,5 +137,42 @@ TEST(Calibration, RefusesUnequalSizes) {
             std::string::npos);
 }
 
+TEST(Calibration, WorkedByMore) {
+  // MORE, arXiv:2312.07401: claims and outcomes by hand, at 5 and 10 bins, then both orders.
+  const Predictions one{{.92, .75, .65, .35}, {1, 1, 0, 1}};
+  Predictions both = one;
+  for (size_t i = 0; i < 4; ++i) {
+    both.probability.push_back(1 - one.probability[i]);
+    both.outcome.push_back(1 - one.outcome[i]);
+  }
+  const auto errors = [](const Predictions& p, int64_t count) {
+    const auto bins = reliability_bins(p, {.bins = count});
+    return std::vector<double>{expected_calibration_error(bins), average_calibration_error(bins),
+                               maximum_calibration_error(bins)};
+  };
+  const auto expect = [&](const std::vector<double>& found, double ece, double ace, double mce) {
+    EXPECT_NEAR(found[0], ece, 1e-9);
+    EXPECT_NEAR(found[1], ace, 1e-9);
+    EXPECT_NEAR(found[2], mce, 1e-9);
+  };
+  expect(errors(one, 5), 0.2825, 0.31, 0.65);
+  expect(errors(one, 10), 0.4075, 0.4075, 0.65);
+  expect(errors(both, 5), 0.2825, 0.215, 0.35);
+}
+
+TEST(QuantileFit, IsTheMeanWithinBinsOfEqualCount) {
+  const std::vector<double> x{4, 1, 3, 2, 5, 5}, y{1, 0, 0, 1, 1, 0};
+  const StepFit fit = quantile_fit(x, y, 3);  // {1, 2}, {3, 4}, {5, 5}
+  EXPECT_EQ(fit.upper, (std::vector<double>{2, 4, 5}));
+  EXPECT_EQ(fit.value, (std::vector<double>{0.5, 0.5, 0.5}));
+  EXPECT_EQ(quantile_fit(x, y, 6).value, (std::vector<double>{0, 1, 0, 1, 0.5}));
+  const StepFit fine = quantile_fit(x, y, 6);
+  EXPECT_EQ(fine(-9), 0);
+  EXPECT_EQ(fine(2), 1);
+  EXPECT_EQ(fine(2.5), 0);
+  EXPECT_EQ(fine(99), 0.5);
+  test::refusal(Kind::bug, [] { quantile_fit({}, {}); });
+}
+
 }  // namespace
 }  // namespace guerdon::math

@@ -52,6 +52,9 @@ std::vector<ReliabilityBin> equal_count_bins(const Predictions& predictions, int
 /// mean of |claim - outcome| over bins, weighted by their counts. Over equal_count_bins it is the
 /// adaptive one (ACE). NaN when all are empty.
 double expected_calibration_error(std::span<const ReliabilityBin> bins);
+/// Mean of |claim - outcome| over the bins that are not empty, each counting once (MORE,
+/// arXiv:2312.07401, where it is called ACE). NaN when all are empty.
+double average_calibration_error(std::span<const ReliabilityBin> bins);
 /// The largest |claim - outcome| of a bin that is not empty (eq. 5). NaN when all are empty.
 double maximum_calibration_error(std::span<const ReliabilityBin> bins);
 
@@ -78,5 +81,16 @@ struct MonotoneFit {
 /// sizes differ or there are no points.
 MonotoneFit isotonic_fit(std::span<const double> x, std::span<const double> y,
                          std::span<const double> weights = {});
+
+/// A step function: value[i] up to and including upper[i], the last value beyond.
+struct StepFit {
+  std::vector<double> upper, value;  ///< upper rises
+  double operator()(double at) const;
+};
+
+/// Calibration by quantile bins (Zadrozny and Elkan 2001): the mean of y within bins of x of equal
+/// count, as equal as rounding allows; equal x stay together. Throws Error (Kind::bug) when sizes
+/// differ, there are no points, or bins < 1.
+StepFit quantile_fit(std::span<const double> x, std::span<const double> y, int64_t bins = 10);
 
 }  // namespace guerdon::math
