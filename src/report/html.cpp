@@ -1,6 +1,8 @@
 #include "guerdon/report/html.h"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "guerdon/base/error.h"
 #include "guerdon/base/utf8.h"
@@ -130,6 +132,31 @@ Html table(const std::vector<Column>& columns, const std::vector<std::vector<Htm
                   columns.size(), " columns");
     out += "<tr>";
     for (size_t i = 0; i < row.size(); ++i) out += open("td", columns[i]) + row[i].markup + "</td>";
+    out += "</tr>";
+  }
+  return {out + "</tbody></table></div>"};
+}
+
+Html heat_table(const std::vector<std::string>& rows, const std::vector<std::string>& columns,
+                const std::vector<std::vector<double>>& values) {
+  GUERDON_CHECK(values.size() == rows.size(), "heat_table: ", values.size(), " rows of values for ",
+                rows.size());
+  std::string out = "<div class=\"scroll\"><table class=\"heat\"><thead><tr><th></th>";
+  for (const std::string& column : columns) out += "<th class=\"n\">" + escaped(column) + "</th>";
+  out += "</tr></thead><tbody>";
+  for (size_t i = 0; i < rows.size(); ++i) {
+    GUERDON_CHECK(values[i].size() == columns.size(), "heat_table: ", values[i].size(),
+                  " values for ", columns.size(), " columns");
+    out += "<tr><td>" + escaped(rows[i]) + "</td>";
+    for (const double value : values[i]) {
+      if (!std::isfinite(value)) {
+        out += "<td></td>";
+        continue;
+      }
+      const auto strength = static_cast<int>(std::lround(70 * std::clamp(value, 0.0, 1.0)));
+      out += str("<td class=\"n\" style=\"background:color-mix(in srgb,var(--calm) ", strength,
+                 "%,transparent)\">", std::round(1000 * value) / 10, "</td>");
+    }
     out += "</tr>";
   }
   return {out + "</tbody></table></div>"};

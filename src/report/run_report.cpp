@@ -8,6 +8,7 @@
 #include "guerdon/base/error.h"
 #include "guerdon/math/statistics.h"
 #include "guerdon/report/svg.h"
+#include "report/benchmark_result.h"
 #include "report/run_metrics.h"
 #include "report/run_record.h"
 #include "report/samples.h"
@@ -304,8 +305,9 @@ std::vector<Tile> run_tiles(const RunRecord& run) {
   return out;
 }
 
-/// What `guerdon eval reward` found.
+/// What `guerdon eval` found.
 Html evaluation(const Json& result) {
+  if (has_models(result)) return benchmark_result(result);
   std::vector<Html> figures;
   std::vector<Tile> numbers;
   const auto tile = [&](const char* name, const char* key, const char* note) {

@@ -106,6 +106,11 @@ TEST(RunReport, SurvivesStrangeTypesEverywhere) {
       R"({"accuracy":"high","bins":[1,{"count":"x"}],"margins":{"counts":["a"],"width":-1},"subsets":[1,2,{"name":"s"}],
 "accuracy_interval":["a","b"]})");
   folder.file(
+      "other/result.json",
+      R"({"models":[3,{"name":4,"score":"x","subsets":[{"name":[]},{"score":1}],"interval":[1],
+"points":[1,{"kl":-1}],"worst":[{"margin":"x"}]}],"comparisons":[{"interval":["a","b"]}]})");
+  EXPECT_TRUE(has(run_report(folder.path() / "other"), "Evaluation"));
+  folder.file(
       "run/samples.jsonl",
       "{\"step\":[],\"prompt\":{\"a\":1},\"completion\":[1,{\"role\":3}],\"rewards\":[1]}\n");
   EXPECT_TRUE(has(run_report(folder.path() / "run"), "a/b/c"));
@@ -123,6 +128,33 @@ TEST(RunReport, ShowsAnEvaluation) {
   EXPECT_TRUE(has(page, "90 %"));
   EXPECT_TRUE(has(page, "Accuracy by subset"));
   EXPECT_TRUE(has(page, "Calibration"));
+}
+
+TEST(RunReport, ShowsABenchmark) {
+  const test::TemporaryFolder folder;
+  folder.file("run/result.json", R"({"benchmark":"rag","rows":4,"models":[
+{"name":"a<b>","score":0.75,"interval":[0.5,0.9],"rows":4,
+ "subsets":[{"name":"maths","score":1},{"name":"chat","score":0.5}],
+ "worst":[{"where":"f.jsonl:3","subset":"chat","margin":-2,"prompt":"why <i>?","right":"because","wrong":"so"}]},
+{"name":"other","score":0.25,"subsets":[{"name":"chat","score":0.25},7]}],
+"comparisons":[{"model":"other","baseline":"a<b>","difference":-0.5,"interval":[-0.8,-0.1],"share_above_zero":0.01}]})");
+  const std::string page = run_report(folder.path() / "run");
+  EXPECT_TRUE(has(page, "a&lt;b&gt;"));
+  EXPECT_TRUE(has(page, "50 % to 90 %"));
+  EXPECT_TRUE(has(page, "color-mix(in srgb,var(--calm) 70%,transparent)\">100</td>"));
+  EXPECT_TRUE(has(page, "<td>maths</td>"));
+  EXPECT_TRUE(has(page, "-80 % to -10 %"));
+  EXPECT_TRUE(has(page, "why &lt;i&gt;?"));
+  EXPECT_TRUE(has(page, "because"));
+}
+
+TEST(RunReport, ShowsCurvesOfBestOfN) {
+  const test::TemporaryFolder folder;
+  folder.file("run/result.json", R"({"models":[{"name":"rm","points":[
+{"n":1,"kl":0,"gold":0.5,"interval":[0.4,0.6]},{"n":2,"kl":0.19,"gold":0.7,"interval":[null,0.8]},{"n":"x"}]}]})");
+  const std::string page = run_report(folder.path() / "run");
+  EXPECT_TRUE(has(page, "Best of n"));
+  EXPECT_TRUE(has(page, "square root of KL"));
 }
 
 TEST(RunReport, CombinesTheStagesOfARecipe) {

@@ -29,6 +29,11 @@ struct Column {
 };
 Html table(const std::vector<Column>& columns, const std::vector<std::vector<Html>>& rows);
 
+/// Shares in [0, 1] as percent, the higher the stronger the colour; NaN is an empty cell. `values`:
+/// [rows][columns].
+Html heat_table(const std::vector<std::string>& rows, const std::vector<std::string>& columns,
+                const std::vector<std::vector<double>>& values);
+
 /// A plot with its heading and a sentence on how to read it.
 Html figure(std::string_view heading, std::string_view note, const std::string& svg);
 /// Figures side by side as the window allows.
