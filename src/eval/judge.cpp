@@ -136,4 +136,31 @@ std::vector<ScoredPair> score_pairs(Reward& reward, std::span<const Example> row
   return out;
 }
 
+std::vector<std::vector<double>> score_items(Reward& reward, std::span<const Item> items,
+                                             const text::Tokenizer* tokenizer) {
+  std::vector<Example> rows;
+  for (const Item& item : items) {
+    if (item.prompts.empty()) fail_input(item.where, "holds scores alone, no texts to be judged");
+    rows.insert(rows.end(), item.prompts.begin(), item.prompts.end());
+  }
+  const std::vector<std::vector<ResponseScore>> scores = score_rows(reward, rows, tokenizer);
+  std::vector<std::vector<double>> out;
+  size_t row = 0;
+  for (const Item& item : items) {
+    std::vector<double> candidates;
+    for (size_t p = 0; p < item.prompts.size(); ++p, ++row) {
+      for (const ResponseScore& score : scores[row]) {
+        if (!std::isfinite(score.total)) {
+          fail_input(item.where,
+                     str("the reward has no score for candidate ", candidates.size() + 1) +
+                         (score.note.empty() ? "" : ": " + score.note));
+        }
+        candidates.push_back(score.total);
+      }
+    }
+    out.push_back(std::move(candidates));
+  }
+  return out;
+}
+
 }  // namespace guerdon::eval

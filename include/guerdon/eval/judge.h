@@ -9,6 +9,7 @@
 
 #include "guerdon/data/source.h"
 #include "guerdon/eval/benchmark.h"
+#include "guerdon/eval/items.h"
 #include "guerdon/reward/reward.h"
 #include "guerdon/text/tokenizer.h"
 
@@ -38,5 +39,11 @@ std::vector<std::vector<ResponseScore>> score_rows(Reward& reward, std::span<con
 std::vector<ScoredPair> score_pairs(Reward& reward, std::span<const Example> rows,
                                     const std::vector<std::string>& columns,
                                     const text::Tokenizer* tokenizer = nullptr);
+
+/// The scores of items' candidates, [items][candidates], for `measure`; all are judged in one call.
+/// Throws Error (Kind::input) at the row when the reward has no opinion about a candidate, or the
+/// file holds scores in place of texts.
+std::vector<std::vector<double>> score_items(Reward& reward, std::span<const Item> items,
+                                             const text::Tokenizer* tokenizer = nullptr);
 
 }  // namespace guerdon::eval

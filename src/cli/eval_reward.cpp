@@ -1,0 +1,90 @@
+/// `guerdon eval reward`: how good a judge is on preference pairs.
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "cli/console.h"
+#include "cli/data.h"
+#include "cli/eval.h"
+#include "cli/judging.h"
+#include "guerdon/base/error.h"
+#include "guerdon/base/log.h"
+#include "guerdon/base/signals.h"
+#include "guerdon/eval/judge.h"
+
+namespace guerdon::cli {
+namespace {
+
+struct Arguments {
+  DataArguments data;
+  ResultArguments result;
+  std::string model, tokenizer;
+  std::vector<std::string> by;
+  int64_t batch_size = kBatchSize;
+};
+
+void eval_reward(const Arguments& arguments) {
+  const data::DataSource source(arguments.data.file, arguments.data.options());
+  data::require_type(source, {data::DatasetType::preference}, "preference pairs are");
+  const NamedReward judge = open_reward(arguments.model, "--model");
+  std::optional<text::Tokenizer> tokenizer;
+  if (!arguments.tokenizer.empty()) tokenizer = text::Tokenizer::load(arguments.tokenizer);
+  // Columns that benchmarks use for the kind of a row.
+  const std::vector<std::string> columns =
+      arguments.by.empty()
+          ? std::vector<std::string>{"subset", "category", "section", "set", "source"}
+          : arguments.by;
+
+  const StopSignals signals;
+  const ProgressSink progress = Console::get().progress();
+  std::vector<eval::ScoredPair> pairs;
+  std::map<std::string, int64_t> seen;
+  for (int64_t row = 0; row < source.size();) {
+    if (stop_signal() != 0) return;
+    const std::vector<Example> rows = next_rows(source, row, arguments.batch_size);
+    for (eval::ScoredPair& pair :
+         eval::score_pairs(*judge.reward, rows, columns, tokenizer ? &*tokenizer : nullptr)) {
+      for (const auto& [column, value] : pair.subsets) ++seen[column];
+      pairs.push_back(std::move(pair));
+      ++row;
+    }
+    progress({.task = "judging", .done = row, .total = source.size(), .unit = "pair"});
+  }
+  for (const std::string& column : arguments.by) {
+    if (!seen.contains(column))
+      fail_settings("flag --by",
+                    "no row of " + arguments.data.file + " has a column " + show(column));
+  }
+  const eval::PairBenchmark result = eval::benchmark(pairs);
+  Json json = eval::benchmark_json(result);
+  json["model"] = arguments.model;
+  json["data"] = arguments.data.file;
+  arguments.result.write(json, eval::benchmark_text(result));
+}
+
+}  // namespace
+
+void add_eval_reward(CLI::App* command) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* reward = add_subcommand(
+      command, "reward", "Accuracy and calibration of a judge on preference pairs",
+      "guerdon eval reward --model runs/rm --data pairs_eval.jsonl --by category --json");
+  reward
+      ->add_option(
+          "--model", arguments->model,
+          "A reward model's folder or run; or any reward: a file of settings, JSON, or a name")
+      ->required();
+  arguments->data.add_to(reward);
+  reward
+      ->add_option(
+          "--by", arguments->by,
+          "Columns whose values are told apart (default: subset, category, section, set, source)")
+      ->delimiter(',');
+  reward->add_option("--tokenizer", arguments->tokenizer,
+                     "Folder whose tokenizer counts tokens, for rewards that ask for them");
+  add_batch_size(reward, arguments->batch_size);
+  arguments->result.add_to(reward);
+  reward->callback([arguments] { eval_reward(*arguments); });
+}
+
+}  // namespace guerdon::cli
