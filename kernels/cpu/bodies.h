@@ -31,6 +31,7 @@ constexpr int kColumns = GUERDON_TILE_COLUMNS;
 #include "optimizer_body.h"
 //
 #include "divergence_body.h"
+#include "policy_body.h"
 
 }  // namespace
 }  // namespace GUERDON_ISA
@@ -45,16 +46,21 @@ const Kernels& GUERDON_TABLE() {
       .rms_norm = rms_norm,
       .rms_norm_backward = rms_norm_backward,
       .rope = rope,
-      .swiglu = swiglu,
-      .swiglu_backward = swiglu_backward,
+      .gated = gated,
+      .gated_backward = gated_backward,
+      .add_rows = add_rows,
       .logit_block = logit_block,
       .logit_values = logit_values,
+      .gather_logits = gather_logits,
+      .scatter_gradient = scatter_gradient,
       .probabilities = probabilities,
       .above = above,
       .logit_gradient = logit_gradient,
       .pair_block = pair_block,
       .divergence_block = divergence_block,
       .divergence_gradient = divergence_gradient,
+      .kl_estimate = kl_estimate,
+      .policy_terms = policy_terms,
       .square_sum = square_sum,
       .adamw = adamw,
       .name = GUERDON_TEXT(GUERDON_ISA),

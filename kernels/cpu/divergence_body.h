@@ -25,21 +25,10 @@ void pair_block(const LogitRow& first, const LogitRow& second, int64_t begin, in
                   out->top_z == -kMinusInfinity || out->top_w == -kMinusInfinity;
 }
 
-/// e^d - 1 - d for abs(d) < 0.5, by its series: no digit is lost near 0.
-inline Vector<float> excess(Vector<float> d) {
-  Vector<float> p = d * (1.0f / 40320) + (1.0f / 5040);
-  p = p * d + (1.0f / 720);
-  p = p * d + (1.0f / 120);
-  p = p * d + (1.0f / 24);
-  p = p * d + (1.0f / 6);
-  p = p * d + 0.5f;
-  return p * d * d;
-}
-
 /// p (e^d - 1 - d) with q = p e^d: a term of KL(p || q) that is never negative.
 inline Vector<float> term(Vector<float> p, Vector<float> q, Vector<float> d) {
   const Vector<float> size = d < 0.0f ? -d : d;
-  const Vector<float> value = size < 0.5f ? p * excess(d) : q - p * (1.0f + d);
+  const Vector<float> value = size < 0.5f ? p * excess_near_zero(d) : q - p * (1.0f + d);
   return p > 0.0f ? value : q;
 }
 

@@ -56,6 +56,18 @@ struct AttentionBackward {
 /// How a tensor's numbers are stored.
 enum class Element : int8_t { float32, bfloat16, float16 };
 
+/// Rows that are normalised by their root mean square.
+struct NormRows {
+  Element type;
+  const void* x;
+  const float* weight;
+  float offset, epsilon;
+  int64_t rows, width;
+};
+
+/// The activation of a gated unit; gelu by its tanh form.
+enum class Gate : int8_t { silu, gelu };
+
 /// A row of logits x [V] and the way to z = c tanh(scale x / c) / temperature (no c: scale x /
 /// temperature). With `second`, z is weight z(x) + second_weight z(second).
 struct LogitRow {
@@ -117,33 +129,77 @@ struct AdamWNumbers {
   float gradient_scale;
 };
 
+enum class KlKind : int8_t { k1, k2, k3, abs, k3_straight_through };
+
+enum class PolicyTerm : int8_t { clipped, geometric, soft, detached, plain };
+
+struct PolicyNumbers {
+  PolicyTerm term;
+  float low, high, cap;  ///< of the ratio; of the log-ratio for `geometric`
+  float positive_temperature, negative_temperature;
+  float beta;
+  bool kl_times_ratio;
+  float share;  ///< what a token of weight 1 counts, where `row_share` is null
+};
+
+/// Columns of consecutive tokens; what is null is not there. A token of weight 0 is never read.
+struct PolicyColumns {
+  const float *logprob, *old, *reference, *sampling, *entropy, *factor, *advantage, *weight;
+  const int64_t* row;
+  const float* row_log_ratio;  ///< of each row: then the ratio is the row's
+  const float* row_share;      ///< of each row: what a token of weight 1 counts
+};
+
+/// Where the kernel writes, one number a token.
+struct PolicyGradients {
+  float* direct;   ///< d loss / d logprob with the row's ratio held
+  float* through;  ///< d loss / d log of the row's ratio; unused where the ratio is the token's
+  float* side;     ///< -1 clipped below, 1 above, 0 not
+};
+
+/// Weighted sums over the tokens, but for the loss, which is a sum of shares.
+struct PolicySums {
+  double loss, kl, k1, k2, k3, entropy, difference;
+  float largest_difference;
+};
+
 struct Kernels {
   void (*attention_forward_float)(const AttentionForward<float>&);
   void (*attention_forward_double)(const AttentionForward<double>&);
   void (*attention_backward_float)(const AttentionBackward<float>&);
   void (*attention_backward_double)(const AttentionBackward<double>&);
 
-  /// out = x * rstd * (weight + offset) for `rows` rows of `width`; rstd [rows] is kept for the
-  /// backward pass.
-  void (*rms_norm)(const float* x, const float* weight, float offset, float epsilon, int64_t rows,
-                   int64_t width, float* out, float* rstd);
-  /// d_x, and d_weight [width] of these rows added in row order.
-  void (*rms_norm_backward)(const float* x, const float* weight, float offset, const float* rstd,
-                            const float* d_out, int64_t rows, int64_t width, float* d_x,
-                            double* d_weight);
+  /// out = x rstd (weight + offset); rstd [rows] is kept for the backward pass. With `residual`, x
+  /// + residual goes into `sum` and stands for x.
+  void (*rms_norm)(const NormRows& rows, const void* residual, void* sum, void* out, float* rstd);
+  /// d_x, with `d_sum` added where it is not null; d_weight [width] of these rows added in row
+  /// order.
+  void (*rms_norm_backward)(const NormRows& rows, const float* rstd, const void* d_out,
+                            const void* d_sum, void* d_x, double* d_weight);
   /// Rotates the first 2 * half dimensions of [tokens, heads, width] as two halves; sign -1 rotates
   /// back.
-  void (*rope)(const float* x, const float* cosine, const float* sine, float sign, int64_t tokens,
-               int64_t heads, int64_t width, int64_t half, int64_t token_stride, float* out);
-  void (*swiglu)(const float* gate, const float* up, int64_t count, float* out);
-  void (*swiglu_backward)(const float* gate, const float* up, const float* d_out, int64_t count,
-                          float* d_gate, float* d_up);
+  void (*rope)(Element type, const void* x, const float* cosine, const float* sine, float sign,
+               int64_t tokens, int64_t heads, int64_t width, int64_t half, int64_t token_stride,
+               void* out);
+  /// act(gate) * up.
+  void (*gated)(Element type, Gate act, const void* gate, const void* up, int64_t count, void* out);
+  void (*gated_backward)(Element type, Gate act, const void* gate, const void* up,
+                         const void* d_out, int64_t count, void* d_gate, void* d_up);
+  /// table[ids[i]][columns begin to end] += rows[i], in the order of i.
+  void (*add_rows)(const float* rows, const int64_t* ids, int64_t count, int64_t width,
+                   int64_t begin, int64_t end, float* table);
 
   /// Columns [begin, begin + count) of a row, count <= kColumnBlock; `argmax` counts from 0.
   void (*logit_block)(const LogitRow& row, int64_t begin, int64_t count, const LogitWish& wish,
                       LogitBlock* out);
   /// z of columns [begin, begin + count), by the arithmetic of logit_block.
   void (*logit_values)(const LogitRow& row, int64_t begin, int64_t count, float* z);
+  /// z of the columns `ids`, by the same arithmetic.
+  void (*gather_logits)(const LogitRow& row, const int32_t* ids, int64_t count, float* z);
+  /// J_i (d_logprob (1[i = token] - p_i) + d_lse p_i) into the columns `ids` of d_x, p_i = e^(z_i -
+  /// lse); the others are left as they are.
+  void (*scatter_gradient)(const LogitRow& row, const int32_t* ids, int64_t count, int64_t token,
+                           float lse, float d_logprob, float d_lse, void* out);
   /// p = e^(z - lse).
   void (*probabilities)(const float* z, int64_t count, float lse, float* p);
   /// Number of columns with z > threshold, and the sum of their p.
@@ -165,6 +221,13 @@ struct Kernels {
   void (*divergence_gradient)(const DivergenceRow& row, DivergenceKind kind, bool of_student,
                               int64_t begin, int64_t count, float value, float inner, float d,
                               void* out);
+
+  /// Value and slope of an estimate of KL in x = logprob - reference clamped to [-bound, bound];
+  /// the value clamped to [-most, most] (kernels.md F5).
+  void (*kl_estimate)(const float* logprob, const float* reference, KlKind kind, float bound,
+                      float most, int64_t count, float* value, float* slope);
+  void (*policy_terms)(const PolicyColumns& columns, const PolicyNumbers& numbers, int64_t count,
+                       const PolicyGradients& out, PolicySums* sums);
 
   double (*square_sum)(const float* x, int64_t count);
   void (*adamw)(float* p, const float* g, float* m, float* v, int64_t count,

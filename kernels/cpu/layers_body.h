@@ -1,62 +1,121 @@
-/// Pieces of a decoder layer: normalisation, rotary positions, SwiGLU. Included once for each
-/// instruction set, inside its own namespace.
+/// Pieces of a decoder layer: normalisation, rotary positions, gated units, the table of tokens.
+/// Included once for each instruction set, inside its own namespace.
 
-void rms_norm(const float* x, const float* weight, float offset, float epsilon, int64_t rows,
-              int64_t width, float* out, float* rstd) {
-  const int64_t whole = width / kFloatLanes * kFloatLanes;
-  for (int64_t r = 0; r < rows; ++r, x += width, out += width) {
-    Vector<float> squares{};
-    for (int64_t i = 0; i < whole; i += kFloatLanes) squares += load(x + i) * load(x + i);
-    float total = sum<float>(squares);
-    for (int64_t i = whole; i < width; ++i) total += x[i] * x[i];
-    const float scale = 1.0f / std::sqrt(total / static_cast<float>(width) + epsilon);
-    rstd[r] = scale;
-    for (int64_t i = 0; i < whole; i += kFloatLanes)
-      store(out + i, load(x + i) * scale * (load(weight + i) + offset));
-    for (int64_t i = whole; i < width; ++i) out[i] = x[i] * scale * (weight[i] + offset);
+/// Calls body(T{}) with the type in which the numbers are stored.
+template <class Body>
+inline void with_type(Element type, const Body& body) {
+  switch (type) {
+    case Element::float32: return body(float{});
+    case Element::bfloat16: return body(Bfloat16{});
+    case Element::float16: break;
   }
+  body(Float16{});
+}
+
+template <class T>
+inline void rms_norm_rows(const NormRows& o, const T* residual, T* sums, T* out, float* rstd) {
+  const T* x = static_cast<const T*>(o.x);
+  for (int64_t r = 0; r < o.rows; ++r, x += o.width, out += o.width) {
+    const T* row = x;
+    if (residual) {
+      // What is stored is what is normalised, rounding included.
+      for_each_vector(o.width, [&](int64_t i, int64_t n) {
+        store_some(sums + i, load_some(x + i, n) + load_some(residual + i, n), n);
+      });
+      row = sums;
+      residual += o.width, sums += o.width;
+    }
+    Vector<float> squares{};
+    for_each_vector(o.width, [&](int64_t i, int64_t n) {
+      const Vector<float> v = load_some(row + i, n);
+      squares += v * v;
+    });
+    const float mean = sum<float>(squares) / static_cast<float>(o.width);
+    const float scale = 1.0f / std::sqrt(mean + o.epsilon);
+    rstd[r] = scale;
+    for_each_vector(o.width, [&](int64_t i, int64_t n) {
+      const Vector<float> weight = load_some(o.weight + i, n) + o.offset;
+      store_some(out + i, load_some(row + i, n) * scale * weight, n);
+    });
+  }
+}
+
+void rms_norm(const NormRows& rows, const void* residual, void* sums, void* out, float* rstd) {
+  with_type(rows.type, [&](auto type) {
+    using T = decltype(type);
+    rms_norm_rows<T>(rows, static_cast<const T*>(residual), static_cast<T*>(sums),
+                     static_cast<T*>(out), rstd);
+  });
 }
 
 // With n = x rstd and g = d_out (weight + offset): d_x = rstd (g - n mean(g n)); d_weight = sum
 // over rows of d_out n.
-void rms_norm_backward(const float* x, const float* weight, float offset, const float* rstd,
-                       const float* d_out, int64_t rows, int64_t width, float* d_x,
-                       double* d_weight) {
-  const int64_t whole = width / kFloatLanes * kFloatLanes;
-  for (int64_t r = 0; r < rows; ++r, x += width, d_out += width, d_x += width) {
+template <class T>
+inline void rms_norm_backward_rows(const NormRows& o, const float* rstd, const T* d_out,
+                                   const T* d_sum, T* d_x, double* d_weight) {
+  const T* x = static_cast<const T*>(o.x);
+  for (int64_t r = 0; r < o.rows; ++r, x += o.width, d_out += o.width, d_x += o.width) {
     const float scale = rstd[r];
     Vector<float> products{};
-    for (int64_t i = 0; i < whole; i += kFloatLanes)
-      products += load(d_out + i) * (load(weight + i) + offset) * load(x + i);
-    float total = sum<float>(products);
-    for (int64_t i = whole; i < width; ++i) total += d_out[i] * (weight[i] + offset) * x[i];
-    const float mean = total * scale / static_cast<float>(width);
-    for (int64_t i = 0; i < whole; i += kFloatLanes) {
-      const Vector<float> n = load(x + i) * scale;
-      store(d_x + i, (load(d_out + i) * (load(weight + i) + offset) - n * mean) * scale);
-    }
-    for (int64_t i = whole; i < width; ++i)
-      d_x[i] = (d_out[i] * (weight[i] + offset) - x[i] * scale * mean) * scale;
-    if (d_weight) {
-      for (int64_t i = 0; i < width; ++i)
-        d_weight[i] += static_cast<double>(d_out[i] * (x[i] * scale));
+    for_each_vector(o.width, [&](int64_t i, int64_t n) {
+      const Vector<float> g = load_some(d_out + i, n) * (load_some(o.weight + i, n) + o.offset);
+      products += g * load_some(x + i, n);
+    });
+    const float mean = sum<float>(products) * scale / static_cast<float>(o.width);
+    for_each_vector(o.width, [&](int64_t i, int64_t n) {
+      const Vector<float> d = load_some(d_out + i, n), normal = load_some(x + i, n) * scale;
+      Vector<float> g = (d * (load_some(o.weight + i, n) + o.offset) - normal * mean) * scale;
+      if (d_sum) g += load_some(d_sum + i, n);
+      store_some(d_x + i, g, n);
+      if (!d_weight) return;
+      float share[kFloatLanes];
+      store(share, d * normal);
+      if (n == kFloatLanes) {
+        store(d_weight + i, load(d_weight + i) + wide(share));
+        store(d_weight + i + n / 2, load(d_weight + i + n / 2) + wide(share + n / 2));
+      } else {
+        for (int64_t k = 0; k < n; ++k) d_weight[i + k] += static_cast<double>(share[k]);
+      }
+    });
+    if (d_sum) d_sum += o.width;
+  }
+}
+
+void rms_norm_backward(const NormRows& rows, const float* rstd, const void* d_out,
+                       const void* d_sum, void* d_x, double* d_weight) {
+  with_type(rows.type, [&](auto type) {
+    using T = decltype(type);
+    rms_norm_backward_rows<T>(rows, rstd, static_cast<const T*>(d_out),
+                              static_cast<const T*>(d_sum), static_cast<T*>(d_x), d_weight);
+  });
+}
+
+template <class T>
+inline void rope_rows(const T* x, const float* cosine, const float* sine, float sign,
+                      int64_t tokens, int64_t heads, int64_t width, int64_t half,
+                      int64_t token_stride, T* out) {
+  for (int64_t t = 0; t < tokens; ++t, cosine += half, sine += half) {
+    for (int64_t h = 0; h < heads; ++h, out += width) {
+      const T* from = x + t * token_stride + h * width;
+      for_each_vector(half, [&](int64_t i, int64_t n) {
+        const Vector<float> a = load_some(from + i, n), b = load_some(from + half + i, n);
+        const Vector<float> c = load_some(cosine + i, n), s = load_some(sine + i, n) * sign;
+        store_some(out + i, a * c - b * s, n);
+        store_some(out + half + i, b * c + a * s, n);
+      });
+      for (int64_t i = 2 * half; i < width; ++i) out[i] = from[i];
     }
   }
 }
 
-void rope(const float* x, const float* cosine, const float* sine, float sign, int64_t tokens,
-          int64_t heads, int64_t width, int64_t half, int64_t token_stride, float* out) {
-  for (int64_t t = 0; t < tokens; ++t, cosine += half, sine += half) {
-    for (int64_t h = 0; h < heads; ++h, out += width) {
-      const float* from = x + t * token_stride + h * width;
-      for (int64_t i = 0; i < half; ++i) {
-        const float a = from[i], b = from[half + i], c = cosine[i], s = sign * sine[i];
-        out[i] = a * c - b * s;
-        out[half + i] = b * c + a * s;
-      }
-      for (int64_t i = 2 * half; i < width; ++i) out[i] = from[i];
-    }
-  }
+void rope(Element type, const void* x, const float* cosine, const float* sine, float sign,
+          int64_t tokens, int64_t heads, int64_t width, int64_t half, int64_t token_stride,
+          void* out) {
+  with_type(type, [&](auto stored) {
+    using T = decltype(stored);
+    rope_rows<T>(static_cast<const T*>(x), cosine, sine, sign, tokens, heads, width, half,
+                 token_stride, static_cast<T*>(out));
+  });
 }
 
 inline Vector<float> sigmoid(Vector<float> x) {
@@ -65,19 +124,59 @@ inline Vector<float> sigmoid(Vector<float> x) {
   return x > 0.0f ? 1.0f - share : (x == x ? share : x);
 }
 
-void swiglu(const float* gate, const float* up, int64_t count, float* out) {
-  for_each_vector(count, [&](int64_t i, int64_t n) {
-    const Vector<float> g = load_some(gate + i, n);
-    store_some(out + i, g * sigmoid(g) * load_some(up + i, n), n);
+/// act(g) = g s, s = sigmoid(g) for silu and sigmoid(2 u) for gelu, u = sqrt(2 / pi) (g + 0.044715
+/// g^3), since (1 + tanh u) / 2 is the sigmoid of 2 u. `slope`: of the sigmoid's argument.
+struct Activation {
+  Vector<float> share, slope;
+  Activation(Gate act, Vector<float> g) {
+    constexpr float kTwice = 1.59576912160573f;  // 2 sqrt(2 / pi)
+    if (act == Gate::silu) {
+      share = sigmoid(g);
+      slope = all(1.0f);
+    } else {
+      const Vector<float> q = g * g;
+      share = sigmoid(kTwice * g * (1.0f + 0.044715f * q));
+      slope = kTwice * (1.0f + 3 * 0.044715f * q);
+    }
+  }
+};
+
+void gated(Element type, Gate act, const void* gate, const void* up, int64_t count, void* out) {
+  with_type(type, [&](auto stored) {
+    using T = decltype(stored);
+    for_each_vector(count, [&](int64_t i, int64_t n) {
+      const Vector<float> g = load_some(static_cast<const T*>(gate) + i, n);
+      const Vector<float> u = load_some(static_cast<const T*>(up) + i, n);
+      store_some(static_cast<T*>(out) + i, g * Activation(act, g).share * u, n);
+    });
   });
 }
 
-// d silu(g) = s (1 + g (1 - s)), s = sigmoid(g).
-void swiglu_backward(const float* gate, const float* up, const float* d_out, int64_t count,
-                     float* d_gate, float* d_up) {
-  for_each_vector(count, [&](int64_t i, int64_t n) {
-    const Vector<float> g = load_some(gate + i, n), d = load_some(d_out + i, n), s = sigmoid(g);
-    store_some(d_up + i, d * (g * s), n);
-    store_some(d_gate + i, d * load_some(up + i, n) * (s * (1.0f + g * (1.0f - s))), n);
+// d (g s) = s + g s (1 - s) slope, where s is at 0 or 1 exactly s: slope may have overflowed there.
+void gated_backward(Element type, Gate act, const void* gate, const void* up, const void* d_out,
+                    int64_t count, void* d_gate, void* d_up) {
+  with_type(type, [&](auto stored) {
+    using T = decltype(stored);
+    for_each_vector(count, [&](int64_t i, int64_t n) {
+      const Vector<float> g = load_some(static_cast<const T*>(gate) + i, n);
+      const Vector<float> u = load_some(static_cast<const T*>(up) + i, n);
+      const Vector<float> d = load_some(static_cast<const T*>(d_out) + i, n);
+      const Activation at(act, g);
+      const Vector<float> s = at.share, bend = s * (1.0f - s);
+      const Vector<float> by_gate = s + (bend != 0.0f ? g * bend * at.slope : Vector<float>{});
+      store_some(static_cast<T*>(d_up) + i, d * (g * s), n);
+      store_some(static_cast<T*>(d_gate) + i, d * u * by_gate, n);
+    });
   });
+}
+
+void add_rows(const float* rows, const int64_t* ids, int64_t count, int64_t width, int64_t begin,
+              int64_t end, float* table) {
+  for (int64_t r = 0; r < count; ++r) {
+    const float* from = rows + r * width + begin;
+    float* to = table + ids[r] * width + begin;
+    for_each_vector(end - begin, [&](int64_t i, int64_t n) {
+      store_some(to + i, load_some(to + i, n) + load_some(from + i, n), n);
+    });
+  }
 }

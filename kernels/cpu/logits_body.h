@@ -244,3 +244,52 @@ void logit_gradient(const LogitRow& row, int64_t begin, int64_t count, int64_t t
     write_any(row.type, 1, out, token, single);
   }
 }
+
+template <class T>
+inline Vector<float> chosen(const T* x, const int32_t* ids, int64_t count) {
+  T lanes[kFloatLanes] = {};
+  for (int64_t i = 0; i < count; ++i) lanes[i] = x[ids[i]];
+  return load(lanes);
+}
+inline Vector<float> chosen_any(const LogitRow& row, const int32_t* ids, int64_t count) {
+  switch (row.type) {
+    case Element::float32: return chosen(static_cast<const float*>(row.x), ids, count);
+    case Element::bfloat16: return chosen(static_cast<const Bfloat16*>(row.x), ids, count);
+    case Element::float16: break;
+  }
+  return chosen(static_cast<const Float16*>(row.x), ids, count);
+}
+
+void gather_logits(const LogitRow& row, const int32_t* ids, int64_t count, float* z) {
+  const LogitMap map(row);
+  for_each_vector(
+      count, [&](int64_t i, int64_t n) { store_some(z + i, map(chosen_any(row, ids + i, n)), n); });
+}
+
+template <class T>
+inline void put(Vector<float> values, const int32_t* ids, int64_t count, void* out) {
+  T lanes[kFloatLanes];
+  store(lanes, values);
+  for (int64_t i = 0; i < count; ++i) static_cast<T*>(out)[ids[i]] = lanes[i];
+}
+
+void scatter_gradient(const LogitRow& row, const int32_t* ids, int64_t count, int64_t token,
+                      float lse, float d_logprob, float d_lse, void* out) {
+  const LogitMap map(row);
+  for_each_vector(count, [&](int64_t i, int64_t n) {
+    const Vector<float> z = map(chosen_any(row, ids + i, n)), log_p = z - lse;
+    const Vector<float> p = exponential(log_p);
+    Vector<float> d = (d_lse - d_logprob) * p;
+    for (int64_t k = 0; k < n; ++k) {
+      // 1 - p is -expm1(log p), which keeps its digits when p is near 1.
+      if (ids[i + k] == token) d[k] = d_logprob * -std::expm1(log_p[k]) + d_lse * p[k];
+    }
+    d *= map.slope(z);
+    switch (row.type) {
+      case Element::float32: return put<float>(d, ids + i, n, out);
+      case Element::bfloat16: return put<Bfloat16>(d, ids + i, n, out);
+      case Element::float16: break;
+    }
+    put<Float16>(d, ids + i, n, out);
+  });
+}

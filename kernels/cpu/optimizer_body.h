@@ -1,10 +1,5 @@
 /// The optimizer's step. Included once for each instruction set, inside its own namespace.
 
-inline Vector<double> wide(const float* p) {
-  typedef float Eight __attribute__((vector_size(32), aligned(4), may_alias));
-  return __builtin_convertvector(*reinterpret_cast<const Eight*>(p), Vector<double>);
-}
-
 double square_sum(const float* x, int64_t count) {
   Vector<double> a{}, b{};
   int64_t i = 0;

@@ -32,6 +32,12 @@ inline Vector<T> larger(Vector<T> a, Vector<T> b) {
   return a > b ? a : b;
 }
 
+/// Eight floats in float64.
+inline Vector<double> wide(const float* p) {
+  typedef float Eight __attribute__((vector_size(32), aligned(4), may_alias));
+  return __builtin_convertvector(*reinterpret_cast<const Eight*>(p), Vector<double>);
+}
+
 /// Sum and maximum of the lanes, halves first: the same tree on every instruction set.
 template <class T>
 inline T sum(Vector<T> v) {
@@ -82,6 +88,48 @@ inline Vector<double> exponential(Vector<double> x) {
   Vector<double> out;
   for (int64_t i = 0; i < kLanes<double>; ++i) out[i] = std::exp(x[i]);
   return out;
+}
+
+/// e^x = power (1 + rest), power = 2^n, |log(1 + rest)| <= ln 2 / 2, |x| <= 87: what e^x - 1 and
+/// e^x - 1 - x are made of where e^x itself would lose their digits.
+struct SplitExponential {
+  Vector<float> power, rest;
+  explicit SplitExponential(Vector<float> x) {
+    constexpr float kRound = 12582912.0f + 127.0f;  // as above
+    const Vector<float> shifted = x * 1.44269504088896341f + kRound;
+    const Vector<float> n = shifted - kRound;
+    const Vector<float> r = (x - n * 0.693145751953125f) - n * 1.42860682030941723e-6f;
+    Vector<float> p = r * (1.0f / 5040) + (1.0f / 720);
+    p = p * r + (1.0f / 120);
+    p = p * r + (1.0f / 24);
+    p = p * r + (1.0f / 6);
+    p = p * r + 0.5f;
+    rest = p * r * r + r;
+    power = reinterpret_cast<Vector<float>>(reinterpret_cast<Integers>(shifted) << 23);
+  }
+};
+
+/// e^x - 1 for |x| <= 87: relative error below 5e-7, also near 0; NaN stays NaN.
+inline Vector<float> exponential_less_one(Vector<float> x) {
+  const SplitExponential e(x);
+  return e.power * e.rest + (e.power - 1.0f);
+}
+
+/// e^x - 1 - x for |x| < 0.5, by its series: no digit is lost near 0.
+inline Vector<float> excess_near_zero(Vector<float> x) {
+  Vector<float> p = x * (1.0f / 40320) + (1.0f / 5040);
+  p = p * x + (1.0f / 720);
+  p = p * x + (1.0f / 120);
+  p = p * x + (1.0f / 24);
+  p = p * x + (1.0f / 6);
+  p = p * x + 0.5f;
+  return p * x * x;
+}
+/// The same for |x| <= 87: relative error below 1e-6; NaN stays NaN.
+inline Vector<float> excess(Vector<float> x) {
+  const SplitExponential e(x);
+  const Vector<float> size = x < 0.0f ? -x : x;
+  return size < 0.5f ? excess_near_zero(x) : e.power * e.rest + ((e.power - 1.0f) - x);
 }
 
 template <class T>

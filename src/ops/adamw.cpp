@@ -8,14 +8,13 @@
 #include <vector>
 
 #include "guerdon/base/error.h"
+#include "inputs.h"
 #include "kernels/cpu/kernels.h"
 
 namespace guerdon::ops {
 namespace {
 
 constexpr int64_t kPiece = int64_t{1} << 16;  // elements: a thread's share at least
-
-bool has_kernel(const Tensor& x) { return x.device().is_cpu() && x.scalar_type() == at::kFloat; }
 
 kernels::AdamWNumbers numbers_of(const AdamWStep& o) {
   const auto t = static_cast<double>(o.step);
@@ -35,7 +34,7 @@ kernels::AdamWNumbers numbers_of(const AdamWStep& o) {
 
 double square_sum(const Tensor& given) {
   const c10::NoGradGuard no_gradient;
-  if (!has_kernel(given)) {
+  if (!has_float_kernel(given)) {
     const Tensor x = given.to(at::kDouble);
     return (x * x).sum().item<double>();
   }
@@ -64,7 +63,7 @@ void adamw_step(const Tensor& p, const Tensor& given, const Tensor& m, const Ten
                 p.sizes(), ", gradient ", given.sizes(), ", moments ", m.sizes(), " and ",
                 v.sizes(), " must be alike");
   GUERDON_CHECK(o.step >= 1, "adamw_step: step ", o.step, " must be at least 1");
-  if (!has_kernel(p) || !p.is_non_overlapping_and_dense()) {
+  if (!has_float_kernel(p) || !p.is_non_overlapping_and_dense()) {
     const Tensor g = given.to(p.scalar_type()) * o.gradient_scale;
     p.mul_(1 - o.learning_rate * o.weight_decay);
     m.mul_(o.beta1).add_(g, 1 - o.beta1);

@@ -12,6 +12,7 @@
 #include "guerdon/base/error.h"
 #include "kernels/cpu/kernels.h"
 #include "ops/attention_reference.h"
+#include "ops/inputs.h"
 
 namespace guerdon::ops {
 namespace {
@@ -224,15 +225,11 @@ Tensor readable(const Tensor& x, at::ScalarType type) {
   return wide.stride(-1) == 1 || wide.size(-1) == 1 ? wide : wide.contiguous();
 }
 
-at::ScalarType arithmetic_of(const Tensor& x) {
-  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
-
 class PackedAttention : public torch::autograd::Function<PackedAttention> {
  public:
   static Tensor forward(AutogradContext* context, const Tensor& q, const Tensor& k, const Tensor& v,
                         const Segments& segments, const AttentionOptions& options) {
-    const at::ScalarType type = arithmetic_of(q);
+    const at::ScalarType type = at_least_float(q);
     const Tensor query = readable(q, type), key = readable(k, type), value = readable(v, type);
     Tensor out = at::empty(q.sizes(), query.options()),
            lse = at::empty({q.size(0), q.size(1)}, query.options());
@@ -325,7 +322,7 @@ Tensor decode_attention(const Tensor& q, const Tensor& keys, const Tensor& value
     GUERDON_CHECK(least.item<int64_t>() >= 1 && most.item<int64_t>() <= keys.size(1),
                   "decode_attention: lengths must lie in [1, ", keys.size(1), "]");
   }
-  const at::ScalarType type = arithmetic_of(q);
+  const at::ScalarType type = at_least_float(q);
   const Tensor query = readable(q.detach(), type), key = readable(keys.detach(), type),
                value = readable(values.detach(), type), length = lengths.contiguous();
   Tensor out = at::empty(q.sizes(), query.options());

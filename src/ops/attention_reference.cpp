@@ -4,6 +4,8 @@
 #include <limits>
 #include <vector>
 
+#include "ops/inputs.h"
+
 namespace guerdon::ops {
 
 Tensor packed_attention_reference(const Tensor& q, const Tensor& k, const Tensor& v,
@@ -12,7 +14,7 @@ Tensor packed_attention_reference(const Tensor& q, const Tensor& k, const Tensor
   const int64_t heads = q.size(1), width = q.size(2), groups = heads / k.size(1);
   const double scale =
       options.scale > 0 ? options.scale : 1.0 / std::sqrt(static_cast<double>(width));
-  const at::ScalarType arithmetic = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const at::ScalarType arithmetic = at_least_float(q);
 
   std::vector<Tensor> outputs;
   for (const AttentionSegment& segment : segments) {

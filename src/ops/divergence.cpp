@@ -10,6 +10,7 @@
 #include "guerdon/base/error.h"
 #include "guerdon/ops/linear.h"
 #include "head.h"
+#include "inputs.h"
 #include "logit_rows.h"
 #include "row_stats.h"
 
@@ -54,20 +55,7 @@ Tensor lse_of(const Rows& matrix, int64_t rows, int64_t columns, const bool* liv
         kernels::kernels().logit_block(matrix[row], begin, count, {}, block);
       },
       [&](int64_t row, const std::vector<kernels::LogitBlock>& blocks) {
-        double top = -kInfinity, sum = 0;
-        bool poisoned = false;
-        for (const kernels::LogitBlock& b : blocks) {
-          poisoned = poisoned || b.poisoned;
-          if (std::isinf(b.top)) continue;
-          const double M = std::max(top, static_cast<double>(b.top));
-          sum = sum * (sum > 0 ? std::exp(top - M) : 0) +
-                b.sum * std::exp(static_cast<double>(b.top) - M);
-          top = M;
-        }
-        lse.data_ptr<float>()[row] =
-            static_cast<float>(poisoned  ? std::numeric_limits<double>::quiet_NaN()
-                               : sum > 0 ? top + std::log(sum)
-                                         : top);
+        lse.data_ptr<float>()[row] = static_cast<float>(MergedRow(blocks).lse());
       });
   return lse;
 }
@@ -257,10 +245,6 @@ class DivergenceFunction : public torch::autograd::Function<DivergenceFunction> 
   }
 };
 
-std::optional<Tensor> optional(const Tensor& x) {
-  return x.defined() ? std::optional<Tensor>(x) : std::nullopt;
-}
-
 /// c1, c2 as [2, N].
 Tensor combination(const Tensor& first, const Tensor& second, int64_t rows) {
   for (const Tensor& w : {first, second}) {
@@ -286,8 +270,8 @@ Tensor value_of(const Tensor& given_student, const Tensor& given_teacher,
                 teacher.sizes(), " and ", second.defined() ? second.sizes() : at::IntArrayRef(),
                 " differ");
   const Tensor live = live_rows("divergence", {}, {.mask = mask}, student.size(0), student.size(1));
-  const bool kernel = has_logit_kernel(student) && has_logit_kernel(teacher) &&
-                      (!second.defined() || has_logit_kernel(second));
+  const bool kernel =
+      has_kernel(student) && has_kernel(teacher) && (!second.defined() || has_kernel(second));
   if (kernel) {
     return DivergenceFunction::apply(student, teacher, optional(second),
                                      optional(weights.defined() ? weights.to(at::kFloat) : weights),

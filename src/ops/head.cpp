@@ -4,15 +4,9 @@
 
 #include "guerdon/base/error.h"
 #include "guerdon/ops/linear.h"
+#include "inputs.h"
 
 namespace guerdon::ops {
-namespace {
-
-at::ScalarType at_least_float(const Tensor& x) {
-  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
-
-}  // namespace
 
 void check_head(const char* who, const Tensor& hidden, const Tensor& weight, const Tensor& bias) {
   GUERDON_CHECK(hidden.dim() == 2 && weight.dim() == 2 && hidden.size(1) == weight.size(1) &&

@@ -9,6 +9,7 @@
 #include "guerdon/ops/cross_entropy.h"
 #include "guerdon/ops/token_stats.h"
 #include "head.h"
+#include "inputs.h"
 #include "logit_rows.h"
 #include "row_stats.h"
 
@@ -21,7 +22,7 @@ using torch::autograd::variable_list;
 /// Without a graph, of any floating type: float64 by the composed form.
 RowStats stats_of(const Tensor& x, const Tensor& tokens, const LogitTransform& transform,
                   const StatsRequest& request) {
-  if (has_logit_kernel(x)) return row_stats(x, tokens, {}, transform, request);
+  if (has_kernel(x)) return row_stats(x, tokens, {}, transform, request);
   const at::NoGradGuard no_gradient;
   Tensor finite;
   if (request.mean_logit) finite = (~x.isneginf()).sum(-1).to(x.scalar_type());
@@ -32,7 +33,7 @@ RowStats stats_of(const Tensor& x, const Tensor& tokens, const LogitTransform& t
 /// graph.
 Tensor gradient_of(Tensor x, const Tensor& tokens, const LogitTransform& transform,
                    const SavedStats& saved, const StatsGradients& g) {
-  if (has_logit_kernel(x)) {
+  if (has_kernel(x)) {
     row_gradients(x, tokens, {}, transform, saved, g, x);
     return x;
   }
@@ -115,7 +116,7 @@ class LinearTokenStats : public torch::autograd::Function<LinearTokenStats> {
     const HeadOptions options{.float_logits = context->saved_data["float_logits"].toBool()};
     // The kept logits are overwritten by their gradient: a second backward pass computes them
     // again.
-    const bool kept = context->saved_data["kept"].toBool() && has_logit_kernel(saved[7]);
+    const bool kept = context->saved_data["kept"].toBool() && has_kernel(saved[7]);
     context->saved_data["kept"] = false;
     const StatsGradients g = upstream(gradients);
     HeadGradients sums(hidden, weight, bias, context->needs_input_grad(0),
@@ -139,8 +140,17 @@ bool trains(const Tensor& hidden, const Tensor& weight, const Tensor& bias) {
                                          (bias.defined() && bias.requires_grad()));
 }
 
-std::optional<Tensor> optional(const Tensor& x) {
-  return x.defined() ? std::optional<Tensor>(x) : std::nullopt;
+/// linear_token_stats of checked arguments and rows that all count.
+TokenStats head_stats(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
+                      const Tensor& tokens, const LogitTransform& transform,
+                      const StatsRequest& request, const HeadOptions& options) {
+  const bool keep = trains(hidden, weight, bias) &&
+                    hidden.size(0) * logit_row_bytes(hidden, weight) <= options.workspace_bytes;
+  return from_list(
+      LinearTokenStats::apply(hidden, weight, optional(bias),
+                              optional(tokens.defined() ? tokens.contiguous() : tokens), transform,
+                              request, options, keep),
+      tokens.defined(), request);
 }
 
 /// The rows' losses [n] of F3 from their statistics.
@@ -203,7 +213,7 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
       sums.add(begin, gradient_of(x, token, t, {stats.of.lse, {}, stats.finite}, g));
     }
     context->save_for_backward({sums.hidden(), sums.weight(), sums.bias()});
-    return total.to(hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
+    return total.to(at_least_float(hidden));
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -232,30 +242,24 @@ TokenStats linear_token_stats(const Tensor& hidden, const Tensor& weight, const 
                               const HeadOptions& options) {
   check_head("linear_token_stats", hidden, weight, bias);
   check_logits("linear_token_stats", hidden, transform);
-  const int64_t rows = hidden.size(0);
-  const Tensor alive = live_rows("linear_token_stats", tokens, live, rows, weight.size(0));
-  if (alive.defined()) {
-    return scattered(alive, [&](const Tensor& some) {
-      return linear_token_stats(hidden.index_select(0, some), weight, bias,
-                                tokens.defined() ? tokens.index_select(0, some) : tokens,
-                                selected(transform, some), request, {}, options);
-    });
-  }
-  const bool keep = trains(hidden, weight, bias) &&
-                    rows * logit_row_bytes(hidden, weight) <= options.workspace_bytes;
-  return from_list(
-      LinearTokenStats::apply(hidden, weight, optional(bias),
-                              optional(tokens.defined() ? tokens.contiguous() : tokens), transform,
-                              request, options, keep),
-      tokens.defined(), request);
+  const Tensor alive =
+      live_rows("linear_token_stats", tokens, live, hidden.size(0), weight.size(0));
+  if (!alive.defined())
+    return head_stats(hidden, weight, bias, tokens, transform, request, options);
+  return scattered(alive, [&](const Tensor& some) {
+    return head_stats(hidden.index_select(0, some), weight, bias,
+                      tokens.defined() ? tokens.index_select(0, some) : tokens,
+                      selected(transform, some), request, options);
+  });
 }
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& tokens, const CrossEntropyOptions& o,
                      const LogitTransform& transform, const LiveRows& live) {
+  check_logits("cross_entropy", logits, transform);
   check_cross_entropy("cross_entropy", o, logits.size(0));
   const Tensor alive = live_rows("cross_entropy", tokens, live, logits.size(0), logits.size(1));
   const TokenStats s =
-      token_stats(logits, tokens, transform, {.mean_logit = o.label_smoothing > 0}, live);
+      live_stats(logits, tokens, alive, transform, {.mean_logit = o.label_smoothing > 0});
   Tensor loss = row_losses(s, o);
   // exp(0) of a dead row's log-prob: its loss is 0 all the same.
   if (o.weights.defined()) loss = loss * o.weights.to(loss.scalar_type());
@@ -277,7 +281,7 @@ Tensor linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Te
   const Tensor rows = alive.defined() ? alive.nonzero().squeeze(1) : Tensor();
   const auto chosen = [&](const Tensor& x) { return rows.defined() ? x.index_select(0, rows) : x; };
   const Tensor h = chosen(hidden);
-  const auto type = hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const at::ScalarType type = at_least_float(hidden);
   const Tensor row_weight = o.weights.defined()
                                 ? chosen(o.weights).to(type).contiguous()
                                 : at::ones({h.size(0)}, hidden.options().dtype(type));

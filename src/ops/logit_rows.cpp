@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "guerdon/base/error.h"
+#include "inputs.h"
 
 namespace guerdon::ops {
 
@@ -22,16 +23,6 @@ void check_logits(const char* who, const Tensor& x, const LogitTransform& t) {
     GUERDON_CHECK(positive(value), who, ": temperature ", value, " of row ", i,
                   " must be finite and positive");
   }
-}
-
-bool has_logit_kernel(const Tensor& x) {
-  return x.device().is_cpu() && (x.scalar_type() == at::kFloat ||
-                                 x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf);
-}
-
-kernels::Element element_of(const Tensor& x) {
-  if (x.scalar_type() == at::kFloat) return kernels::Element::float32;
-  return x.scalar_type() == at::kHalf ? kernels::Element::float16 : kernels::Element::bfloat16;
 }
 
 Tensor live_rows(const char* who, const Tensor& tokens, const LiveRows& live, int64_t rows,

@@ -18,12 +18,6 @@ static_assert(kLogitSlice == kernels::kColumnBlock);
 /// temperatures are finite and positive.
 void check_logits(const char* who, const Tensor& x, const LogitTransform& transform);
 
-/// The kernels take float32, bfloat16 and float16 on the CPU; float64 and other devices go through
-/// the composed form.
-bool has_logit_kernel(const Tensor& x);
-
-kernels::Element element_of(const Tensor& x);
-
 /// Rows that count, bool [N]; undefined when all do. Throws for a live token outside [0, V).
 Tensor live_rows(const char* who, const Tensor& tokens, const LiveRows& live, int64_t rows,
                  int64_t vocabulary);

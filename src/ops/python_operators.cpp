@@ -11,8 +11,12 @@
 #include "guerdon/ops/attention.h"
 #include "guerdon/ops/cross_entropy.h"
 #include "guerdon/ops/divergence.h"
+#include "guerdon/ops/kl_estimate.h"
+#include "guerdon/ops/policy_loss.h"
 #include "guerdon/ops/sampling.h"
+#include "guerdon/ops/scan.h"
 #include "guerdon/ops/token_stats.h"
+#include "inputs.h"
 #include "logit_rows.h"
 
 namespace guerdon::ops {
@@ -66,7 +70,7 @@ Tensor linear_cross_entropy_op(const Tensor& hidden, const Tensor& weight, const
                                int64_t ignore_index, int64_t workspace_bytes) {
   if (traced(hidden)) {
     Tensor z = at::linear(hidden, weight, bias);
-    z = transformed(z.scalar_type() == at::kDouble ? z : z.to(at::kFloat), {.softcap = softcap});
+    z = transformed(z.to(at_least_float(z)), {.softcap = softcap});
     return at::cross_entropy_loss(z, tokens, {}, at::Reduction::Mean, ignore_index,
                                   label_smoothing);
   }
@@ -101,7 +105,7 @@ Tensor divergence_op(const Tensor& student, const Tensor& teacher, c10::string_v
   const LogitTransform transform{.temperature = temperature};
   if (traced(student) || traced(teacher)) {
     const auto wide = [&](const Tensor& x) {
-      return transformed(x.scalar_type() == at::kDouble ? x : x.to(at::kFloat), transform);
+      return transformed(x.to(at_least_float(x)), transform);
     };
     return composed_divergence(wide(student), wide(teacher), named.kernel, beta);
   }
@@ -154,6 +158,60 @@ std::tuple<Tensor, Tensor> sample_tokens_op(const Tensor& logits, const Tensor& 
   return {s.token, s.logprob};
 }
 
+Tensor kl_estimate_op(const Tensor& logprobs, const Tensor& reference, c10::string_view kind) {
+  struct NamedEstimate {
+    const char* name;
+    KlEstimate kind;
+  };
+  constexpr std::array<NamedEstimate, 5> kEstimates{{
+      {"k1", KlEstimate::k1},
+      {"k2", KlEstimate::k2},
+      {"k3", KlEstimate::k3},
+      {"abs", KlEstimate::abs},
+      {"k3_straight_through", KlEstimate::k3_straight_through},
+  }};
+  for (const NamedEstimate& known : kEstimates) {
+    if (kind != known.name) continue;
+    return traced(logprobs) ? composed_kl_estimate(logprobs, reference, known.kind, {})
+                            : kl_estimate(logprobs, reference, known.kind);
+  }
+  fail_settings("kl_estimate", str("kind \"", std::string(kind),
+                                   "\": one of k1, k2, k3, abs, k3_straight_through"));
+}
+
+Tensor policy_loss_op(const Tensor& logprobs, const MaybeTensor& old, const Tensor& advantage,
+                      const Tensor& row, int64_t rows, const MaybeTensor& weight,
+                      const MaybeTensor& reference, double low, double high, bool row_ratio,
+                      double beta, bool kl_times_ratio, bool row_means, double divisor) {
+  if (logprobs.is_meta()) return at::empty({}, logprobs.options());
+  GUERDON_CHECK(!traced(logprobs), "policy_loss: cannot be traced, it reads the rows");
+  return policy_loss({.logprobs = logprobs,
+                      .old = old.value_or(Tensor()),
+                      .reference = reference.value_or(Tensor()),
+                      .advantage = advantage,
+                      .row = row,
+                      .weight = weight ? *weight : at::ones_like(logprobs.detach()),
+                      .rows = rows},
+                     {.row_ratio = row_ratio,
+                      .low = low,
+                      .high = high,
+                      .beta = beta,
+                      .kl_times_ratio = kl_times_ratio,
+                      .row_means = row_means,
+                      .divisor = divisor})
+      .loss;
+}
+
+std::tuple<Tensor, Tensor> gae_op(const Tensor& rewards, const Tensor& values,
+                                  const Tensor& offsets, double gamma, double lambda,
+                                  const MaybeTensor& mask, const MaybeTensor& bootstrap) {
+  if (rewards.is_meta()) return {at::empty_like(rewards), at::empty_like(rewards)};
+  GUERDON_CHECK(!traced(rewards), "gae: cannot be traced, it reads the offsets");
+  const Gae out = gae(rewards, values, {offsets, mask.value_or(Tensor())},
+                      {gamma, lambda, bootstrap.value_or(Tensor())});
+  return {out.advantage, out.returns};
+}
+
 TORCH_LIBRARY_FRAGMENT(guerdon, m) {
   m.def(
       "token_stats(Tensor logits, Tensor tokens, *, float scale=1., float softcap=0., "
@@ -187,6 +245,17 @@ TORCH_LIBRARY_FRAGMENT(guerdon, m) {
       "sample_tokens(Tensor logits, Tensor uniforms, *, float temperature=1., int top_k=0, "
       "float top_p=1., float min_p=0.) -> (Tensor token, Tensor logprob)",
       sample_tokens_op);
+  m.def("kl_estimate(Tensor logprobs, Tensor reference, str kind='k3') -> Tensor", kl_estimate_op);
+  m.def(
+      "policy_loss(Tensor logprobs, Tensor? old, Tensor advantage, Tensor row, int rows, *, "
+      "Tensor? weight=None, Tensor? reference=None, float low=0.8, float high=1.2, "
+      "bool row_ratio=False, float beta=0., bool kl_times_ratio=True, bool row_means=False, "
+      "float divisor=1.) -> Tensor",
+      policy_loss_op);
+  m.def(
+      "gae(Tensor rewards, Tensor values, Tensor offsets, *, float gamma=1., float lam=0.95, "
+      "Tensor? mask=None, Tensor? bootstrap=None) -> (Tensor advantage, Tensor returns)",
+      gae_op);
 }
 
 }  // namespace

@@ -5,10 +5,25 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <functional>
+#include <limits>
+#include <span>
 
 #include "guerdon/ops/token_stats.h"
+#include "kernels/cpu/kernels.h"
 
 namespace guerdon::ops {
+
+/// (m, s, e, r) of kernels.md 3.2 over the blocks of a row, merged in order.
+struct MergedRow {
+  double top = -std::numeric_limits<double>::infinity(), sum = 0, entropy = 0, squares = 0;
+  double raw_top = top, raw_sum = 0, total = 0;
+  int64_t argmax = 0, finite = 0;
+  bool poisoned = false;
+
+  explicit MergedRow(std::span<const kernels::LogitBlock> blocks);
+  /// log sum e^z: -inf for a row of -inf alone, NaN for a poisoned one.
+  double lse() const;
+};
 
 struct RowStats {
   TokenStats of;
@@ -33,6 +48,11 @@ struct StatsGradients {
 void row_gradients(const Tensor& x, const Tensor& tokens, const Tensor& live,
                    const LogitTransform& transform, const SavedStats& saved,
                    const StatsGradients& gradients, Tensor& out);
+
+/// token_stats() of checked arguments; `live` as live_rows() gives it.
+TokenStats live_stats(const Tensor& logits, const Tensor& tokens, const Tensor& live,
+                      const LogitTransform& transform, const StatsRequest& request,
+                      bool logits_are_temporary = false);
 
 /// TokenStats as the outputs of an autograd function, and back.
 torch::autograd::variable_list to_list(const TokenStats& stats,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "guerdon/base/error.h"
+#include "inputs.h"
 #include "logit_rows.h"
 #include "row_stats.h"
 
@@ -55,6 +56,15 @@ class Row {
       if (static_cast<double>(bound) >= least) bound = std::nextafter(bound, kNone);
       if (bound >= kept_.z) kept_ = {bound, -1};
     }
+  }
+
+  /// What restrict_to() left, in id order.
+  std::vector<int32_t> kept() const {
+    std::vector<int32_t> out;
+    for (size_t i = 0; i < z_.size(); ++i) {
+      if (kept_.holds(z_[i], static_cast<int64_t>(i))) out.push_back(static_cast<int32_t>(i));
+    }
+    return out;
   }
 
   /// The token at `u` of the kept tokens' mass, in id order; the mass into `kept`.
@@ -156,6 +166,16 @@ class Row {
   Prefix kept_;
 };
 
+KeptTokens joined(const std::vector<std::vector<int32_t>>& sets) {
+  std::vector<int64_t> offsets{0};
+  std::vector<int32_t> ids;
+  for (const std::vector<int32_t>& set : sets) {
+    ids.insert(ids.end(), set.begin(), set.end());
+    offsets.push_back(static_cast<int64_t>(ids.size()));
+  }
+  return {at::tensor(offsets, at::kLong), at::tensor(ids, at::kInt)};
+}
+
 }  // namespace
 
 Sampled sample_tokens(const Tensor& logits, std::span<const double> uniforms,
@@ -166,7 +186,7 @@ Sampled sample_tokens(const Tensor& logits, std::span<const double> uniforms,
   const bool greedy = options.temperature <= 1e-5;
   LogitTransform tempered = transform;
   tempered.temperature = greedy ? 1.0 : options.temperature;
-  const Tensor x = has_logit_kernel(logits) ? logits : logits.to(at::kCPU, at::kFloat);
+  const Tensor x = has_kernel(logits) ? logits : logits.to(at::kCPU, at::kFloat);
   check_logits("sample_tokens", x, tempered);
   const int64_t rows = x.size(0), vocabulary = x.size(1);
   const RowStats stats = row_stats(x, {}, {}, tempered, {.argmax = greedy});
@@ -178,6 +198,7 @@ Sampled sample_tokens(const Tensor& logits, std::span<const double> uniforms,
   auto* logprob = out.logprob.data_ptr<float>();
   auto* kept = out.kept.data_ptr<float>();
   const LogitMatrix matrix(x, tempered);
+  std::vector<std::vector<int32_t>> sets(options.record_sets ? static_cast<size_t>(rows) : 0);
   at::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       if (!std::isfinite(lse[r])) {
@@ -188,12 +209,16 @@ Sampled sample_tokens(const Tensor& logits, std::span<const double> uniforms,
         Row row(matrix[r], vocabulary, lse[r]);
         row.restrict_to(options);
         token[r] = row.draw(uniforms[static_cast<size_t>(r)], &kept[r]);
+        if (options.record_sets) sets[static_cast<size_t>(r)] = row.kept();
+      } else if (options.record_sets) {
+        sets[static_cast<size_t>(r)] = {static_cast<int32_t>(token[r])};
       }
       float z = 0;
       kernels().logit_values(matrix[r], token[r], 1, &z);
       logprob[r] = std::min(z - lse[r], 0.0f);
     }
   });
+  if (options.record_sets) out.sets = joined(sets);
   return out;
 }
 

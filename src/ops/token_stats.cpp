@@ -4,10 +4,10 @@
 
 #include <cmath>
 #include <limits>
-#include <span>
 
 #include "composed.h"
 #include "guerdon/base/error.h"
+#include "inputs.h"
 #include "logit_rows.h"
 #include "row_stats.h"
 
@@ -16,37 +16,6 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-/// (m, s, e, r) of kernels.md 3.2 over the blocks of a row, merged in order.
-struct MergedRow {
-  double top = -std::numeric_limits<double>::infinity(), sum = 0, entropy = 0, squares = 0;
-  double raw_top = top, raw_sum = 0, total = 0;
-  int64_t argmax = 0, finite = 0;
-  bool poisoned = false;
-
-  explicit MergedRow(std::span<const kernels::LogitBlock> blocks) {
-    for (size_t i = 0; i < blocks.size(); ++i) {
-      const kernels::LogitBlock& b = blocks[i];
-      poisoned = poisoned || b.poisoned;
-      total += b.total, finite += b.finite;
-      if (const auto x = static_cast<double>(b.raw_top); x > raw_top) {
-        argmax = static_cast<int64_t>(i) * kLogitSlice + b.argmax;
-        raw_sum = raw_sum * std::exp(raw_top - x) + b.raw_sum;
-        raw_top = x;
-      } else if (b.raw_sum > 0) {
-        raw_sum += std::exp(x - raw_top) * b.raw_sum;
-      }
-      if (std::isinf(b.top)) continue;
-      const double M = std::max(top, static_cast<double>(b.top));
-      const double d1 = top - M, d2 = static_cast<double>(b.top) - M;
-      const double f1 = sum > 0 ? std::exp(d1) : 0.0, f2 = std::exp(d2);
-      entropy = (sum > 0 ? f1 * (entropy + sum * d1) : 0.0) + f2 * (b.entropy_sum + b.sum * d2);
-      squares = f1 * f1 * squares + f2 * f2 * b.squares_sum;
-      sum = f1 * sum + f2 * b.sum;
-      top = M;
-    }
-  }
-};
 
 /// logits -> (logprob, entropy, lse, mean_logit, argmax, sum_squares, raw_lse).
 class TokenStatsFunction : public torch::autograd::Function<TokenStatsFunction> {
@@ -84,6 +53,34 @@ class TokenStatsFunction : public torch::autograd::Function<TokenStatsFunction> 
 };
 
 }  // namespace
+
+MergedRow::MergedRow(std::span<const kernels::LogitBlock> blocks) {
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    const kernels::LogitBlock& b = blocks[i];
+    poisoned = poisoned || b.poisoned;
+    total += b.total, finite += b.finite;
+    if (const auto x = static_cast<double>(b.raw_top); x > raw_top) {
+      argmax = static_cast<int64_t>(i) * kLogitSlice + b.argmax;
+      raw_sum = raw_sum * std::exp(raw_top - x) + b.raw_sum;
+      raw_top = x;
+    } else if (b.raw_sum > 0) {
+      raw_sum += std::exp(x - raw_top) * b.raw_sum;
+    }
+    if (std::isinf(b.top)) continue;
+    const double M = std::max(top, static_cast<double>(b.top));
+    const double d1 = top - M, d2 = static_cast<double>(b.top) - M;
+    const double f1 = sum > 0 ? std::exp(d1) : 0.0, f2 = std::exp(d2);
+    entropy = (sum > 0 ? f1 * (entropy + sum * d1) : 0.0) + f2 * (b.entropy_sum + b.sum * d2);
+    squares = f1 * f1 * squares + f2 * f2 * b.squares_sum;
+    sum = f1 * sum + f2 * b.sum;
+    top = M;
+  }
+}
+
+double MergedRow::lse() const {
+  if (poisoned) return std::numeric_limits<double>::quiet_NaN();
+  return sum == 0 ? top : top + std::log(sum);
+}
 
 variable_list to_list(const TokenStats& s, AutogradContext* context) {
   // A function cannot return undefined tensors: empty ones stand for what was not asked for.
@@ -152,7 +149,7 @@ RowStats row_stats(const Tensor& x, const Tensor& tokens, const Tensor& live,
         const double nan = std::numeric_limits<double>::quiet_NaN();
         const auto value = [&](double x) { return m.poisoned ? nan : x; };
         const bool empty = m.sum == 0;  // a row of -inf alone
-        const double lse = value(empty ? m.top : m.top + std::log(m.sum));
+        const double lse = m.lse();
         set(out.of.lse, row, lse);
         set(out.of.entropy, row,
             value(empty ? 0.0 : std::max(0.0, std::log(m.sum) - m.entropy / m.sum)));
@@ -205,10 +202,13 @@ TokenStats token_stats(const Tensor& logits, const Tensor& tokens, const LogitTr
                        const StatsRequest& request, const LiveRows& live, bool temporary) {
   check_logits("token_stats", logits, transform);
   const Tensor alive = live_rows("token_stats", tokens, live, logits.size(0), logits.size(1));
-  const auto optional = [](const Tensor& x) {
-    return x.defined() ? std::optional<Tensor>(x) : std::nullopt;
-  };
-  if (has_logit_kernel(logits)) {
+  return live_stats(logits, tokens, alive, transform, request, temporary);
+}
+
+TokenStats live_stats(const Tensor& logits, const Tensor& tokens, const Tensor& alive,
+                      const LogitTransform& transform, const StatsRequest& request,
+                      bool temporary) {
+  if (has_kernel(logits)) {
     const Tensor plain = tokens.defined() ? tokens.contiguous() : tokens;
     return from_list(TokenStatsFunction::apply(logits, optional(plain), optional(alive), transform,
                                                request, temporary),
@@ -242,7 +242,7 @@ Tensor gather_logprobs(const Tensor& logits, const Tensor& ids, const LogitTrans
                 "gather_logprobs: an id lies outside [-1, ", logits.size(1), ")");
   const Tensor lse = token_stats(logits, {}, transform).lse;
   Tensor z = logits.gather(1, ids.clamp_min(0));
-  z = transformed(z.scalar_type() == at::kDouble ? z : z.to(at::kFloat), transform);
+  z = transformed(z.to(at_least_float(z)), transform);
   return at::where(ids >= 0, z - lse.unsqueeze(1), at::zeros({}, lse.options()));
 }
 

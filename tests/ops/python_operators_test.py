@@ -100,6 +100,32 @@ def test_sampling():
     close(logprob, logits.log_softmax(-1).max(-1).values)
 
 
+def test_token_losses():
+    reference = torch.randn(40)
+    logprobs = (reference + torch.randn(40)).requires_grad_()
+    x = logprobs - reference
+    for kind, expected in {"k1": x, "k2": x * x / 2, "k3": torch.exp(-x) - 1 + x, "abs": x.abs()}.items():
+        found = ops.kl_estimate(logprobs, reference, kind)
+        close(found, expected)
+        close(gradients(found.sum(), [logprobs])[0], gradients(expected.sum(), [logprobs])[0])
+
+    old = (logprobs + 0.3 * torch.randn(40)).detach()
+    row = torch.arange(40) // 8
+    advantage = torch.randn(5)[row]
+    ratio = torch.exp(logprobs - old)
+    term = -torch.min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage)
+    expected = (term + 0.1 * (torch.exp(-x) - 1 + x)).reshape(5, 8).mean(-1).mean()
+    found = ops.policy_loss(logprobs, old, advantage, row, 5, reference=reference, beta=0.1, kl_times_ratio=False,
+                            row_means=True, divisor=5.0)
+    close(found, expected)
+    close(gradients(found, [logprobs])[0], gradients(expected, [logprobs])[0])
+
+    advantage, returns = ops.gae(torch.tensor([0.0, 0, 0, 1]), torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([0, 4]),
+                                 gamma=0.99, lam=0.95)
+    close(advantage, torch.tensor([0.773290, 0.718012, 0.660300, 0.600000]))
+    close(returns, advantage + torch.tensor([0.1, 0.2, 0.3, 0.4]))
+
+
 def test_traced():
     meta = torch.empty(5, 70, device="meta")
     assert ops.token_stats(meta, torch.empty(5, dtype=torch.long, device="meta"))[0].shape == (5,)

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "guerdon/ops/token_stats.h"
+#include "guerdon/ops/restricted.h"
 
 namespace guerdon::ops {
 
@@ -12,9 +12,10 @@ namespace guerdon::ops {
 /// arg-max, lowest id on ties.
 struct SamplingOptions {
   double temperature = 1.0;
-  int64_t top_k = 0;   ///< 0: all
-  double top_p = 1.0;  ///< 1: all
-  double min_p = 0.0;  ///< keeps p >= min_p * max p
+  int64_t top_k = 0;         ///< 0: all
+  double top_p = 1.0;        ///< 1: all
+  double min_p = 0.0;        ///< keeps p >= min_p * max p
+  bool record_sets = false;  ///< gives Sampled::sets
 };
 
 struct Sampled {
@@ -22,6 +23,8 @@ struct Sampled {
   Tensor logprob;  ///< [N] float32: log softmax(z / temperature) over the full vocabulary
                    ///< (temperature 1 when greedy)
   Tensor kept;     ///< [N] float32: mass of the tokens that top-k, top-p and min-p left; 1 for all
+  KeptTokens sets = {};  ///< these tokens, where asked for: the token alone when greedy, none for a
+                         ///< row without a distribution
 };
 
 /// One token for each row of logits [N, V]. `uniforms` [N] are numbers in (0, 1), one a row, from a
