@@ -23,9 +23,13 @@
 #include <vector>
 
 #include "guerdon/base/error.h"
+#include "guerdon/loss/policy.h"
 #include "guerdon/ops/cross_entropy.h"
 #include "guerdon/ops/divergence.h"
+#include "guerdon/ops/kl_estimate.h"
+#include "guerdon/ops/layers.h"
 #include "guerdon/ops/sampling.h"
+#include "guerdon/ops/segment.h"
 #include "guerdon/ops/token_stats.h"
 #include "kernels/cpu/kernels.h"
 
@@ -273,6 +277,145 @@ void add_head_cases(std::vector<Case>& all, int64_t rows, int64_t width, int64_t
        }});
 }
 
+/// What a decoder layer does to its rows, forward and backward: `bytes` an element and pass.
+void add_layer_cases(std::vector<Case>& all, int64_t rows, int64_t width, at::ScalarType type) {
+  const auto x = std::make_shared<Tensor>(randn({rows, width}, type)),
+             y = std::make_shared<Tensor>(randn({rows, width}, type));
+  const Tensor weight = at::ones({width});
+  const auto numbers = static_cast<double>(rows * width);
+  const double bytes = (type == at::kFloat ? 4.0 : 2.0) * numbers;
+  const std::string shape =
+      ::guerdon::str(rows, "x", width, type == at::kFloat ? " fp32" : " bf16");
+  using Form = std::function<Tensor(const Tensor&, const Tensor&)>;
+  const auto add = [&](const char* name, double read_or_written, double exps, const Form& ours,
+                       const Form& composed) {
+    const auto timed = [=](const Form& form) {
+      return [=] {
+        const Tensor a = x->detach().requires_grad_(), b = y->detach().requires_grad_();
+        benchmark::DoNotOptimize(
+            torch::autograd::grad({form(a, b)}, {a, b}, {*x}, std::nullopt, false, true));
+      };
+    };
+    all.push_back({name,
+                   shape,
+                   read_or_written * bytes,
+                   exps * numbers,
+                   true,
+                   timed(ours),
+                   timed(composed),
+                   {}});
+  };
+  const auto plain_norm = [=](const Tensor& v) {
+    const Tensor wide = v.to(at::kFloat);
+    return (wide * at::rsqrt(wide.square().mean(-1, true) + 1e-6) * weight).to(v.scalar_type());
+  };
+  add(
+      "F24 rms_norm", 5, 0,
+      [=](const Tensor& a, const Tensor&) { return ops::rms_norm(a, weight, 1e-6); },
+      [=](const Tensor& a, const Tensor&) { return plain_norm(a); });
+  // The sum has a second reader, as a residual stream has.
+  add(
+      "F24 add_rms_norm", 8, 0,
+      [=](const Tensor& a, const Tensor& b) {
+        const ops::AddedNorm out = ops::add_rms_norm(a, b, weight, 1e-6);
+        return at::add(out.sum, out.norm);
+      },
+      [=](const Tensor& a, const Tensor& b) {
+        const Tensor sum = a + b;
+        return at::add(sum, plain_norm(sum));
+      });
+  add(
+      "F24 swiglu", 8, 2, [](const Tensor& a, const Tensor& b) { return ops::swiglu(a, b); },
+      [](const Tensor& a, const Tensor& b) { return at::silu(a) * b; });
+  add(
+      "F24 geglu", 8, 2, [](const Tensor& a, const Tensor& b) { return ops::geglu(a, b); },
+      [](const Tensor& a, const Tensor& b) { return at::gelu(a, "tanh") * b; });
+}
+
+void add_embedding_case(std::vector<Case>& all, int64_t rows, int64_t width, int64_t vocabulary) {
+  const auto table = std::make_shared<Tensor>(randn({vocabulary, width}, at::kFloat));
+  const Tensor ids = at::randint(0, vocabulary, {rows}, at::kLong), seed = at::randn({rows, width});
+  const auto run = [=](bool ours) {
+    const Tensor w = table->detach().requires_grad_();
+    const Tensor out = ours ? ops::embedding(w, ids) : at::embedding(w, ids);
+    benchmark::DoNotOptimize(torch::autograd::grad({out}, {w}, {seed}));
+  };
+  // Rows read and written forward, read backward with the table's rows; the table's zeros.
+  all.push_back({"F24 embedding, gradient",
+                 ::guerdon::str(rows, "x", width, " of ", vocabulary),
+                 4.0 * static_cast<double>(width * (5 * rows + vocabulary)),
+                 0,
+                 true,
+                 [=] { run(true); },
+                 [=] { run(false); },
+                 {}});
+}
+
+/// Losses over tokens: forward and backward, with what is logged.
+void add_token_cases(std::vector<Case>& all, int64_t tokens, int64_t rows) {
+  const Tensor logprobs = -at::rand({tokens}) * 3, old = logprobs + at::randn({tokens}) * .1,
+               reference = logprobs + at::randn({tokens}) * .3, weight = at::ones({tokens}),
+               row = at::arange(tokens).mul(rows).floor_divide(tokens),
+               advantage = at::randn({rows}).index_select(0, row);
+  const std::string shape = ::guerdon::str(tokens, " tokens");
+  const auto add = [&](const char* name, double bytes, double exps, auto ours, auto composed) {
+    const auto timed = [=](auto form) {
+      return [=] {
+        const Tensor x = logprobs.detach().requires_grad_();
+        benchmark::DoNotOptimize(torch::autograd::grad({form(x)}, {x}));
+      };
+    };
+    all.push_back({name,
+                   shape,
+                   bytes * static_cast<double>(tokens),
+                   exps * static_cast<double>(tokens),
+                   true,
+                   timed(ours),
+                   timed(composed),
+                   {}});
+  };
+  add(
+      "F5 k3", 28, 1,
+      [=](const Tensor& x) { return ops::kl_estimate(x, reference, ops::KlEstimate::k3).sum(); },
+      [=](const Tensor& x) {
+        const Tensor r = (reference - x).clamp(-20, 20);
+        return (at::expm1(r) - r).sum();
+      });
+  add(
+      "F22 segment_logprob", 24, 0,
+      [=](const Tensor& x) { return ops::segment_logprob(x, row, rows, weight).sum.sum(); },
+      [=](const Tensor& x) {
+        return at::zeros({rows})
+            .index_add(0, row, at::where(weight != 0, x, at::zeros({})) * weight)
+            .sum();
+      });
+  loss::PolicyTokens t{.old = old,
+                       .reference = reference,
+                       .sampling = old,
+                       .entropy = weight,
+                       .advantage = advantage,
+                       .row = row,
+                       .weight = weight,
+                       .rows = rows};
+  Totals whole;
+  whole.rows = static_cast<double>(rows), whole.target_weight = static_cast<double>(tokens);
+  for (const char* level : {"token", "sequence"}) {
+    const loss::PolicyOptions options{
+        .loss_type = "grpo", .importance_sampling_level = level, .beta = .04};
+    const auto with = [=](const Tensor& x) {
+      loss::PolicyTokens all = t;
+      all.logprobs = x;
+      return all;
+    };
+    add(
+        std::strcmp(level, "token") == 0 ? "F17 GRPO with KL" : "F17 GSPO with KL", 44, 2,
+        [=](const Tensor& x) { return loss::policy_loss(with(x), options, whole, {}).value; },
+        [=](const Tensor& x) {
+          return loss::composed_policy_loss(with(x), options, whole, {}).value;
+        });
+  }
+}
+
 void run_case(const Case& c, const Ceilings& ceilings) {
   std::vector<Work> work{c.ours, c.composed};
   if (c.roof) work.push_back(c.roof);
@@ -322,6 +465,12 @@ int main(int argc, char** argv) {
     add_head_cases(all, 512, 896, 151936);
     add_head_cases(all, 1024, 1024, 50257);
   }
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    add_layer_cases(all, 2048, 896, type);
+    if (!quick) add_layer_cases(all, 8192, 2048, type);
+  }
+  add_embedding_case(all, 2048, 512, 16384);
+  for (const int64_t tokens : {1024, 8192, 65536}) add_token_cases(all, tokens, tokens / 128);
   for (const Case& c : all) {
     if (c.name.find(filter) != std::string::npos) run_case(c, ceilings);
   }

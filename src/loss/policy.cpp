@@ -3,28 +3,17 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <map>
 
 #include "guerdon/base/error.h"
 #include "guerdon/base/formula.h"
+#include "guerdon/ops/kl_estimate.h"
 
 namespace guerdon::loss {
 namespace {
 
 constexpr double kMaxLogRatio = 20.0;  // exp(20) = 4.9e8 is still finite in float32 after a product
-// 1 / 2!, 1 / 3!, ... 1 / 8!: exp(r) - 1 - r for |r| < 0.5, where the difference itself would
-// cancel.
-constexpr std::array<double, 7> kSeries = {1.0 / 2,   1.0 / 6,    1.0 / 24,   1.0 / 120,
-                                           1.0 / 720, 1.0 / 5040, 1.0 / 40320};
-
-Tensor k3(const Tensor& x) {
-  const Tensor r = -x;
-  Tensor series = at::full_like(r, kSeries.back());
-  for (size_t i = kSeries.size() - 1; i-- > 0;) series = series * r + kSeries[i];
-  return at::where(r.abs() < 0.5, series * r * r, at::expm1(r) - r);
-}
 
 Tensor flags(const Tensor& condition, const Tensor& model) {
   return condition.to(model.scalar_type());
@@ -80,24 +69,104 @@ const Tensor& old_of(const PolicyTokens& t, const Tensor& own) {
   return t.old.defined() ? t.old : own;
 }
 
-}  // namespace
-
-Tensor kl_estimate(const Tensor& logprobs, const Tensor& reference, Kl kind) {
-  GUERDON_CHECK(logprobs.sizes() == reference.sizes(), "kl_estimate: ", logprobs.sizes(), " and ",
-                reference.sizes());
-  const Tensor x = (logprobs - reference.detach()).clamp(-kMaxLogRatio, kMaxLogRatio);
-  switch (kind) {
-    case Kl::k1: return x;
-    case Kl::k2: return x * x / 2;
-    case Kl::k3: return k3(x);
-    case Kl::abs: return x.abs();
-    case Kl::k3_straight_through: {
-      const Tensor k2 = x * x / 2;
-      return k2 + (k3(x) - k2).detach();
-    }
-  }
-  GUERDON_CHECK(false, "kl_estimate: unknown kind");
+bool over_rows(const std::string& loss_type) {
+  return loss_type == "grpo" || loss_type == "sapo" || loss_type == "gmpo";
 }
+
+double divisor_of(const std::string& loss_type, const Totals& whole, const Divisors& divisors) {
+  if (over_rows(loss_type) || loss_type == "luspo") return or_one(whole.rows);
+  if (loss_type == "bnpo") return or_one(whole.target_weight);
+  if (loss_type == "dr_grpo") return or_one(whole.rows * divisors.max_completion_length);
+  GUERDON_CHECK(loss_type == "dapo" || loss_type == "cispo" || loss_type == "vespo",
+                "reduce_policy: unknown loss_type ", loss_type);
+  return or_one(divisors.generation_tokens > 0 ? divisors.generation_tokens : whole.target_weight);
+}
+
+Tensor entropy_mask_of(const PolicyTokens& t, const PolicyOptions& o) {
+  return o.top_entropy_quantile < 1.0 ? high_entropy_mask(t.entropy, o.top_entropy_quantile)
+                                      : Tensor();
+}
+
+/// What the terms are multiplied by, without gradient; undefined: 1.
+Tensor factor_of(const PolicyTokens& t, const PolicyOptions& o, const Tensor& entropy_mask) {
+  Tensor factor = o.loss_type == "vespo" ? vespo_weight(t, o) : t.factor;
+  const auto times = [&](const Tensor& x) { factor = factor.defined() ? factor * x : x; };
+  if (o.off_policy_mask_threshold) times(off_policy_mask(t, *o.off_policy_mask_threshold));
+  if (entropy_mask.defined()) times(entropy_mask);
+  return factor;
+}
+
+/// - entropy_coef x mean entropy: this part's share.
+Tensor entropy_bonus(const PolicyTokens& t, const PolicyOptions& o, const Tensor& entropy_mask,
+                     const Totals& whole) {
+  if (o.entropy_coef == 0.0) return at::zeros({}, t.logprobs.options());
+  const Tensor weight =
+      entropy_mask.defined() ? entropy_mask : t.weight.to(t.entropy.scalar_type());
+  // A quantile needs the whole step at once, so then this part is the whole.
+  const double tokens =
+      entropy_mask.defined() ? entropy_mask.sum().item<double>() : whole.target_weight;
+  return -o.entropy_coef * (t.entropy * weight).sum() / or_one(tokens);
+}
+
+/// The options as ops::policy_loss takes them.
+ops::PolicyObjective objective_of(const PolicyOptions& o, const Totals& whole,
+                                  const Divisors& divisors) {
+  ops::PolicyObjective out{.row_ratio = o.importance_sampling_level == "sequence",
+                           .low = 1.0 - o.epsilon,
+                           .high = 1.0 + epsilon_high(o),
+                           .positive_temperature = o.sapo_temperature_pos,
+                           .negative_temperature = o.sapo_temperature_neg,
+                           .beta = o.beta,
+                           .kl_times_ratio = o.use_bias_correction_kl,
+                           .row_means = over_rows(o.loss_type),
+                           .divisor = divisor_of(o.loss_type, whole, divisors)};
+  if (o.delta) out.cap = *o.delta;
+  if (o.loss_type == "sapo") out.term = ops::PolicyTerm::soft;
+  if (o.loss_type == "vespo") out.term = ops::PolicyTerm::plain;
+  if (o.loss_type == "gmpo") {
+    out.term = ops::PolicyTerm::geometric;
+    out.low = -o.epsilon, out.high = epsilon_high(o);
+  }
+  if (o.loss_type == "cispo") {
+    GUERDON_CHECK(o.epsilon_high, "cispo: epsilon_high must be given");
+    out.term = ops::PolicyTerm::detached;
+    out.high = *o.epsilon_high;
+  }
+  return out;
+}
+
+/// Of live tokens.
+ops::PolicySums sums_of(const PolicyTokens& t, const Surrogate& term, const Tensor& kl) {
+  const auto sum = [&](const Tensor& values) {
+    return (values.detach() * t.weight).sum(at::kDouble);
+  };
+  const bool any = t.rows > 0;
+  const Tensor none = at::zeros({}, at::kDouble);
+  ops::PolicySums out{.live = t.logprobs.numel(),
+                      .low = sum(term.low),
+                      .high = sum(term.high),
+                      .least_low = any ? row_mean(term.low, t).min() : none,
+                      .most_high = any ? row_mean(term.high, t).max() : none};
+  const Tensor own = t.logprobs.detach();
+  if (kl.defined()) {
+    const auto estimate = [&](ops::KlEstimate kind) {
+      return sum(ops::kl_estimate(own, t.reference, kind));
+    };
+    out.kl = sum(kl);
+    out.k1 = estimate(ops::KlEstimate::k1);
+    out.k2 = estimate(ops::KlEstimate::k2);
+    out.k3 = estimate(ops::KlEstimate::k3);
+  }
+  if (t.entropy.defined()) out.entropy = sum(t.entropy);
+  if (t.sampling.defined()) {
+    const Tensor difference = (old_of(t, own) - t.sampling).abs();
+    out.difference = sum(difference);
+    out.largest_difference = difference.numel() > 0 ? difference.max() : none;
+  }
+  return out;
+}
+
+}  // namespace
 
 void describe(SettingList& field, PolicyOptions& o) {
   field("loss_type", o.loss_type, "How token losses are formed and averaged",
@@ -162,7 +231,7 @@ PolicyTokens live(const PolicyTokens& t) {
           .reference = keep(t.reference),
           .sampling = keep(t.sampling),
           .entropy = keep(t.entropy),
-          .rollout_ratio = keep(t.rollout_ratio),
+          .factor = keep(t.factor),
           .advantage = keep(t.advantage),
           .row = keep(t.row),
           .weight = keep(t.weight),
@@ -222,18 +291,17 @@ Surrogate cispo_surrogate(const Tensor& ratio, const PolicyTokens& t, const Poli
           .high = flags((fixed > *o.epsilon_high) & (t.advantage > 0), fixed)};
 }
 
-Surrogate vespo_surrogate(const PolicyTokens& t, const PolicyOptions& o) {
+Tensor vespo_weight(const PolicyTokens& t, const PolicyOptions& o) {
   const double smallest = std::log(1e-8);
   const Tensor own = t.logprobs.detach();
   Tensor log_w = row_sum((own - old_of(t, own)).clamp(-kMaxLogRatio, kMaxLogRatio), t.row, t.rows);
-  if (t.rollout_ratio.defined())
-    log_w = log_w + row_sum(t.rollout_ratio.log().clamp(smallest, kMaxLogRatio), t.row, t.rows);
+  if (t.factor.defined())
+    log_w = log_w + row_sum(t.factor.log().clamp(smallest, kMaxLogRatio), t.row, t.rows);
   const Tensor w = log_w.clamp(smallest, kMaxLogRatio).index_select(0, t.row);
   const Tensor positive = flags(t.advantage >= 0, own);
   const Tensor k = positive * o.vespo_k_pos + (1.0 - positive) * o.vespo_k_neg;
   const Tensor lambda = positive * o.vespo_lambda_pos + (1.0 - positive) * o.vespo_lambda_neg;
-  const Tensor phi = (lambda + k * w - lambda * w.exp()).exp().nan_to_num(0.0, 0.0, 0.0);
-  return unclipped(-phi * t.advantage * t.logprobs);
+  return (lambda + k * w - lambda * w.exp()).exp().nan_to_num(0.0, 0.0, 0.0);
 }
 
 Tensor high_entropy_mask(const Tensor& entropy, double share) {
@@ -266,58 +334,50 @@ Tensor rollout_ratio(const Tensor& old, const Tensor& sampling, const Tensor& ro
 
 Tensor reduce_policy(const Tensor& per_token, const PolicyTokens& t, const std::string& loss_type,
                      const Totals& whole, const Divisors& divisors) {
-  const Tensor total = (per_token * t.weight.to(per_token.scalar_type())).sum();
-  if (loss_type == "grpo" || loss_type == "sapo" || loss_type == "gmpo")
-    return row_mean(per_token, t).sum() / or_one(whole.rows);
-  if (loss_type == "luspo") return total / or_one(whole.rows);
-  if (loss_type == "bnpo") return total / or_one(whole.target_weight);
-  if (loss_type == "dr_grpo") return total / or_one(whole.rows * divisors.max_completion_length);
-  GUERDON_CHECK(loss_type == "dapo" || loss_type == "cispo" || loss_type == "vespo",
-                "reduce_policy: unknown loss_type ", loss_type);
-  return total /
-         or_one(divisors.generation_tokens > 0 ? divisors.generation_tokens : whole.target_weight);
+  const Tensor sum = over_rows(loss_type)
+                         ? row_mean(per_token, t).sum()
+                         : (per_token * t.weight.to(per_token.scalar_type())).sum();
+  return sum / divisor_of(loss_type, whole, divisors);
 }
 
 PolicyLoss policy_loss(const PolicyTokens& tokens, const PolicyOptions& o, const Totals& whole,
                        const Divisors& divisors) {
+  if (!tokens.logprobs.is_cpu() || tokens.logprobs.scalar_type() != at::kFloat)
+    return composed_policy_loss(tokens, o, whole, divisors);
+  // Masks and VESPO's weights are made of the live tokens; the kernel finds these by itself.
+  const bool plain = o.loss_type != "vespo" && !o.off_policy_mask_threshold &&
+                     o.top_entropy_quantile >= 1.0 && o.entropy_coef == 0.0;
+  PolicyTokens t = plain ? tokens : live(tokens);
+  const Tensor entropy_mask = entropy_mask_of(t, o);
+  t.factor = factor_of(t, o, entropy_mask);
+  const ops::PolicyLoss out = ops::policy_loss(t, objective_of(o, whole, divisors));
+  return {out.loss + entropy_bonus(t, o, entropy_mask, whole), out.sums};
+}
+
+PolicyLoss composed_policy_loss(const PolicyTokens& tokens, const PolicyOptions& o,
+                                const Totals& whole, const Divisors& divisors) {
   const PolicyTokens t = live(tokens);
+  const Tensor entropy_mask = entropy_mask_of(t, o), factor = factor_of(t, o, entropy_mask);
   const Tensor ratio = importance_ratio(t, o.importance_sampling_level);
   const Surrogate term = o.loss_type == "sapo"    ? soft_surrogate(ratio, t.advantage, o)
                          : o.loss_type == "gmpo"  ? geometric_surrogate(t, o)
                          : o.loss_type == "cispo" ? cispo_surrogate(ratio, t, o)
-                         : o.loss_type == "vespo" ? vespo_surrogate(t, o)
+                         : o.loss_type == "vespo" ? unclipped(-t.advantage * t.logprobs)
                                                   : clipped_surrogate(ratio, t.advantage, o);
   Tensor loss = term.per_token;
-  if (o.off_policy_mask_threshold) loss = loss * off_policy_mask(t, *o.off_policy_mask_threshold);
-
-  Tensor entropy_mask;
-  if (o.top_entropy_quantile < 1.0) {
-    entropy_mask = high_entropy_mask(t.entropy, o.top_entropy_quantile);
-    loss = loss * entropy_mask;
-  }
-  if (t.rollout_ratio.defined() && o.loss_type != "vespo") loss = loss * t.rollout_ratio;
-
+  if (factor.defined()) loss = loss * factor;
   Tensor kl;
   if (o.beta != 0.0) {
-    kl = kl_estimate(t.logprobs, t.reference, Kl::k3);
+    // In float64, where it can be differentiated twice.
+    kl = ops::kl_estimate(t.logprobs.to(at::kDouble), t.reference.detach().to(at::kDouble),
+                          ops::KlEstimate::k3)
+             .to(t.logprobs.scalar_type());
     if (o.use_bias_correction_kl && o.loss_type != "gmpo") kl = kl * ratio;
     loss = loss + o.beta * kl;
   }
-  Tensor value = reduce_policy(loss, t, o.loss_type, whole, divisors);
-  if (o.entropy_coef != 0.0) {
-    const Tensor weight =
-        entropy_mask.defined() ? entropy_mask : t.weight.to(t.entropy.scalar_type());
-    // A quantile needs the whole step at once, so then this part is the whole.
-    const double tokens_in_step =
-        entropy_mask.defined() ? entropy_mask.sum().item<double>() : whole.target_weight;
-    value = value - o.entropy_coef * (t.entropy * weight).sum() / or_one(tokens_in_step);
-  }
-  return {.value = value,
-          .tokens = t,
-          .ratio = ratio.detach(),
-          .kl = kl.defined() ? kl.detach() : kl,
-          .low = term.low,
-          .high = term.high};
+  return {reduce_policy(loss, t, o.loss_type, whole, divisors) +
+              entropy_bonus(t, o, entropy_mask, whole),
+          sums_of(t, term, kl)};
 }
 
 PolicyFormula explain(const PolicyOptions& o, const Totals& whole, const Divisors& divisors) {

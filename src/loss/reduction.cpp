@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "guerdon/base/error.h"
+#include "guerdon/ops/segment.h"
 
 namespace guerdon {
 
@@ -47,11 +48,11 @@ Tensor weighted(const Tensor& values, const Targets& targets) {
 }  // namespace
 
 Tensor row_sums(const Tensor& values, const Targets& targets, int64_t rows) {
-  return at::zeros({rows}, values.options()).index_add(0, targets.row, weighted(values, targets));
+  return ops::segment_logprob(values, targets.row, rows, targets.weight).sum;
 }
 
 Tensor row_weights(const Targets& targets, int64_t rows) {
-  return at::zeros({rows}, targets.weight.options()).index_add(0, targets.row, targets.weight);
+  return ops::segment_logprob(targets.weight, targets.row, rows).sum;
 }
 
 Tensor share(const Tensor& values, double count) {
@@ -69,10 +70,8 @@ Tensor reduce(const Tensor& values, const Targets& targets, Reduction reduction,
       return weighted(values, targets).sum() / tokens;
     }
     case Reduction::sequence_mean: {
-      const Tensor weights = row_weights(targets, rows()).to(values.scalar_type());
-      const Tensor means = row_sums(values, targets, rows()) /
-                           at::where(weights == 0, at::ones_like(weights), weights);
-      return share(means, whole.rows);
+      return share(ops::segment_logprob(values, targets.row, rows(), targets.weight).mean,
+                   whole.rows);
     }
     case Reduction::sequence_sum: return share(weighted(values, targets), whole.rows);
     case Reduction::fixed_length:

@@ -18,10 +18,6 @@ namespace {
 constexpr double kDegenerateShare =
     0.5;  // of groups without a difference, and of completions that were cut
 
-Tensor sum_share(const Tensor& values, const Tensor& weight, double total) {
-  return (values.detach() * weight).sum(at::kDouble) / (total > 0 ? total : 1.0);
-}
-
 // Log-probs of all targets, without graph, a group at a time.
 Tensor target_logprobs(model::Decoder& model, const Batch& batch, double temperature) {
   const at::NoGradGuard no_gradient;
@@ -192,7 +188,7 @@ Loss Grpo::loss(const Outputs& out, const Batch& part, const Totals& whole) {
       .reference = settings_.loss.beta != 0.0 ? column("reference") : Tensor(),
       .sampling = column("sampling"),
       .entropy = out.entropy,
-      .rollout_ratio = Tensor(),
+      .factor = Tensor(),
       .advantage = part.columns.at("advantage").index_select(0, targets.row),
       .row = targets.row,
       .weight = targets.weight,
@@ -204,37 +200,32 @@ Loss Grpo::loss(const Outputs& out, const Batch& part, const Totals& whole) {
                                 ? 0.0
                                 : per_step->second[0].item<double>()});
 
-  const loss::PolicyTokens& t = l.tokens;
-  const auto token_mean = [&](const Tensor& values) {
-    return sum_share(values, t.weight, whole.target_weight);
+  const ops::PolicySums& sums = l.sums;
+  const auto token_mean = [&](const Tensor& sum) {
+    return sum / (whole.target_weight > 0 ? whole.target_weight : 1.0);
   };
   std::vector<Metric> metrics = {
       {"policy_loss", l.value.detach()},
-      {"entropy", token_mean(t.entropy)},
-      {"clip_ratio/low_mean", token_mean(l.low)},
-      {"clip_ratio/high_mean", token_mean(l.high)},
-      {"clip_ratio/region_mean", token_mean(l.low + l.high)},
+      {"entropy", token_mean(sums.entropy)},
+      {"clip_ratio/low_mean", token_mean(sums.low)},
+      {"clip_ratio/high_mean", token_mean(sums.high)},
+      {"clip_ratio/region_mean", token_mean(sums.low + sums.high)},
   };
-  if (t.logprobs.numel() > 0) {
-    metrics.push_back({"clip_ratio/low_min", loss::row_mean(l.low, t).min(), Metric::Merge::min});
-    metrics.push_back({"clip_ratio/high_max", loss::row_mean(l.high, t).max(), Metric::Merge::max});
+  if (sums.live > 0) {
+    metrics.push_back({"clip_ratio/low_min", sums.least_low, Metric::Merge::min});
+    metrics.push_back({"clip_ratio/high_max", sums.most_high, Metric::Merge::max});
     // What the engine recorded against what the trainer computes with the same weights: 1e-5 in
     // float32, always.
-    const Tensor own = t.old.defined() ? t.old : t.logprobs.detach();
-    const Tensor difference = (own - t.sampling).abs();
-    metrics.push_back({"sampling/sampling_logp_difference/mean", token_mean(difference)});
+    metrics.push_back({"sampling/sampling_logp_difference/mean", token_mean(sums.difference)});
     metrics.push_back(
-        {"sampling/sampling_logp_difference/max", difference.max(), Metric::Merge::max});
-    metrics.push_back({"sampling/logp_difference", difference.max(), Metric::Merge::max});
+        {"sampling/sampling_logp_difference/max", sums.largest_difference, Metric::Merge::max});
+    metrics.push_back({"sampling/logp_difference", sums.largest_difference, Metric::Merge::max});
   }
-  if (l.kl.defined()) {
-    metrics.push_back({"kl", token_mean(l.kl)});
-    const Tensor own = t.logprobs.detach();
-    for (const auto& [name, kind] :
-         {std::pair("kl/k1", loss::Kl::k1), std::pair("kl/k2", loss::Kl::k2),
-          std::pair("kl/k3", loss::Kl::k3)}) {
-      metrics.push_back({name, token_mean(loss::kl_estimate(own, t.reference, kind))});
-    }
+  if (sums.kl.defined()) {
+    metrics.push_back({"kl", token_mean(sums.kl)});
+    metrics.push_back({"kl/k1", token_mean(sums.k1)});
+    metrics.push_back({"kl/k2", token_mean(sums.k2)});
+    metrics.push_back({"kl/k3", token_mean(sums.k3)});
   }
   return {.value = l.value, .metrics = std::move(metrics)};
 }

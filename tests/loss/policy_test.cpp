@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 #include <functional>
@@ -53,7 +55,7 @@ std::vector<Case> cases() {
     return [weight](PolicyTokens& t) { t.weight = row(weight); };
   };
   const auto rollout = [](Numbers ratio) {
-    return [ratio](PolicyTokens& t) { t.rollout_ratio = row(ratio); };
+    return [ratio](PolicyTokens& t) { t.factor = row(ratio); };
   };
   const auto on_policy = [](PolicyTokens& t) { t.old = Tensor(); };
   return {
@@ -193,10 +195,29 @@ std::vector<Case> cases() {
   };
 }
 
+/// float64 goes through the formula, float32 through the kernel.
+PolicyTokens as(at::ScalarType type, PolicyTokens t) {
+  for (Tensor* values : {&t.logprobs, &t.old, &t.reference, &t.sampling, &t.entropy, &t.factor,
+                         &t.advantage, &t.weight}) {
+    if (values->defined()) *values = values->detach().to(type);
+  }
+  t.logprobs.requires_grad_();
+  return t;
+}
+std::vector<std::pair<at::ScalarType, Case>> with_types(const std::vector<Case>& all) {
+  std::vector<std::pair<at::ScalarType, Case>> out;
+  for (const Case& c : all) {
+    out.emplace_back(at::kDouble, c);
+    out.emplace_back(at::kFloat, c);
+  }
+  return out;
+}
+
 TEST(PolicyLoss, EqualsTrlInValueAndGradient) {
-  for (const Case& c : cases()) {
+  for (const auto& [type, c] : with_types(cases())) {
     PolicyTokens t = tokens();
     c.change(t);
+    t = as(type, t);
     const PolicyLoss out = policy_loss(t, c.options, totals(t), c.divisors);
     out.value.backward();
     EXPECT_NEAR(out.value.item<double>(), c.loss, 1e-6) << c.name;
@@ -205,6 +226,128 @@ TEST(PolicyLoss, EqualsTrlInValueAndGradient) {
           << c.name << ", token " << i;
     }
   }
+}
+
+// T18: the kernel against the formula in float64, from the same float32 numbers.
+void expect_the_formula(const PolicyTokens& given, const PolicyOptions& options,
+                        const Divisors& divisors, const std::string& name) {
+  const PolicyTokens one = as(at::kFloat, given), other = as(at::kDouble, one);
+  const PolicyLoss found = policy_loss(one, options, totals(one), divisors);
+  const PolicyLoss expected = composed_policy_loss(other, options, totals(other), divisors);
+  found.value.backward();
+  expected.value.backward();
+  const auto size = [](const Tensor& x) { return 1.0 + std::abs(x.item<double>()); };
+  EXPECT_NEAR(found.value.item<double>(), expected.value.item<double>(),
+              3e-6 * size(expected.value))
+      << name;
+  const Tensor wanted = other.logprobs.grad(), got = one.logprobs.grad().to(at::kDouble);
+  EXPECT_LE((got - wanted).abs().max().item<double>(),
+            3e-6 * (1e-3 + wanted.abs().max().item<double>()))
+      << name;
+  EXPECT_EQ(found.sums.live, expected.sums.live);
+  using Sums = ops::PolicySums;
+  for (Tensor Sums::*sum :
+       {&Sums::low, &Sums::high, &Sums::least_low, &Sums::most_high, &Sums::kl, &Sums::k1,
+        &Sums::k2, &Sums::k3, &Sums::entropy, &Sums::difference, &Sums::largest_difference}) {
+    const Tensor &a = found.sums.*sum, &b = expected.sums.*sum;
+    ASSERT_EQ(a.defined(), b.defined()) << name;
+    if (b.defined()) {
+      EXPECT_NEAR(a.item<double>(), b.item<double>(), 3e-6 * size(b)) << name;
+    }
+  }
+}
+
+/// Rows of 1 to 400 tokens in mixed order, some masked; ratios, and log-ratios beyond 20, of all
+/// sizes. A third of the advantages are 0.
+PolicyTokens many(int64_t n, int64_t rows) {
+  const auto normal = [&](double deviation) { return at::randn({n}, at::kDouble) * deviation; };
+  PolicyTokens t{.logprobs = -normal(2).abs(), .rows = rows};
+  t.old = t.logprobs + normal(.3) + 30 * (at::rand({n}, at::kDouble) < .02);
+  t.reference = t.logprobs + normal(.5) - 30 * (at::rand({n}, at::kDouble) < .02);
+  t.sampling = t.old + normal(1e-3);
+  t.entropy = normal(2).abs();
+  t.row = at::randint(0, rows, {n}, at::kLong);
+  t.advantage = (at::randn({rows}, at::kDouble) * (at::rand({rows}, at::kDouble) < .67))
+                    .index_select(0, t.row);
+  t.weight = (at::rand({n}, at::kDouble) < .9).to(at::kDouble) * at::randint(1, 3, {n});
+  return t;
+}
+
+TEST(PolicyLoss, TheKernelComputesTheFormula) {
+  at::manual_seed(3);
+  for (const auto& [n, rows] : {std::pair<int64_t, int64_t>{1, 1}, {5, 2}, {33, 40}, {2'500, 7}}) {
+    const PolicyTokens t = many(n, rows);
+    for (const Case& c : cases()) {
+      PolicyTokens changed = t;
+      if (c.name.find("on-policy") == 0) changed.old = Tensor();
+      if (c.name.find("ratio of") != std::string::npos || c.name.find("vespo, r") == 0)
+        changed.factor = at::rand({n}, at::kDouble) + .5;
+      expect_the_formula(changed, c.options, {.max_completion_length = 64},
+                         str(c.name, ", ", n, " tokens"));
+    }
+  }
+}
+
+TEST(PolicyLoss, ExactlyAtTheBoundsTheUnclippedBranchGivesTheGradient) {
+  PolicyTokens t = as(at::kFloat, tokens());
+  t.old = t.logprobs.detach().clone();  // every ratio is 1, and 1 is the bound
+  const PolicyOptions options{.loss_type = "bnpo", .epsilon = 0.0, .delta = 1.0};
+  expect_the_formula(t, options, {}, "ratio 1");
+  policy_loss(t, options, totals(t), {}).value.backward();
+  EXPECT_NEAR(t.logprobs.grad()[0].item<double>(), -1.0 / 5, 1e-7);
+  EXPECT_NEAR(t.logprobs.grad()[3].item<double>(), .5 / 5, 1e-7);
+}
+
+TEST(PolicyLoss, HasTheSameBitsAgainAndOnAnyNumberOfThreads) {
+  at::manual_seed(5);
+  const PolicyTokens t = as(at::kFloat, many(40'000, 300));
+  const auto run = [&](int threads, const PolicyOptions& options) {
+    const int before = at::get_num_threads();
+    at::set_num_threads(threads);
+    t.logprobs.mutable_grad() = Tensor();
+    const PolicyLoss out = policy_loss(t, options, totals(t), {});
+    out.value.backward();
+    at::set_num_threads(before);
+    return std::pair(out.value.detach(), t.logprobs.grad());
+  };
+  for (const char* level : {"token", "sequence"}) {
+    const PolicyOptions options{
+        .loss_type = "grpo", .importance_sampling_level = level, .beta = .1};
+    const auto one = run(1, options);
+    for (const int threads : {1, 2, 5}) {
+      const auto other = run(threads, options);
+      EXPECT_TRUE(other.first.equal(one.first));
+      EXPECT_TRUE(other.second.equal(one.second));
+    }
+  }
+}
+
+TEST(PolicyLoss, ANaNStaysInItsRow) {
+  PolicyTokens t = as(at::kFloat, tokens());
+  t.logprobs = t.logprobs.detach().clone();
+  t.logprobs[0] = std::numeric_limits<double>::quiet_NaN();
+  t.logprobs.requires_grad_();
+  for (const char* level : {"token", "sequence"}) {
+    t.logprobs.mutable_grad() = Tensor();
+    policy_loss(t, {.loss_type = "grpo", .importance_sampling_level = level}, totals(t), {})
+        .value.backward();
+    EXPECT_TRUE(t.logprobs.grad().slice(0, 3).isfinite().all().item<bool>());
+    EXPECT_TRUE(t.logprobs.grad()[0].isnan().item<bool>() ||
+                t.logprobs.grad()[0].item<double>() == 0.0);
+  }
+}
+
+TEST(PolicyLoss, OnlyTheFormulaHasASecondDerivative) {
+  const auto twice = [](at::ScalarType type, auto loss) {
+    const PolicyTokens t = as(type, tokens());
+    const Tensor value =
+        loss(t, PolicyOptions{.loss_type = "grpo", .beta = .04}, totals(t), Divisors{}).value;
+    const Tensor gradient = torch::autograd::grad({value}, {t.logprobs}, {}, true, true)[0];
+    return torch::autograd::grad({gradient.square().sum()}, {t.logprobs})[0];
+  };
+  EXPECT_GT(twice(at::kFloat, composed_policy_loss).abs().sum().item<double>(), 0.0);
+  EXPECT_GT(twice(at::kDouble, policy_loss).abs().sum().item<double>(), 0.0);
+  test::refusal(Kind::bug, [&] { twice(at::kFloat, policy_loss); });
 }
 
 TEST(PolicyLoss, AccumulatesAsTrlDoes) {
@@ -230,7 +373,7 @@ TEST(PolicyLoss, AccumulatesAsTrlDoes) {
 TEST(PolicyLoss, LogsKlAndClippedSharesAsTrlDoes) {
   const PolicyTokens t = tokens();
   const auto kl = [&](const PolicyOptions& o) {
-    return policy_loss(t, o, totals(t), {}).kl.mean().item<double>();
+    return policy_loss(t, o, totals(t), {}).sums.kl.item<double>() / 5;
   };
   EXPECT_NEAR(kl({.loss_type = "grpo", .beta = .04}), .012938, 1e-6);
   EXPECT_NEAR(kl({.loss_type = "grpo", .beta = .04, .use_bias_correction_kl = false}), .014946,
@@ -238,15 +381,16 @@ TEST(PolicyLoss, LogsKlAndClippedSharesAsTrlDoes) {
   EXPECT_NEAR(kl({.loss_type = "grpo", .importance_sampling_level = "sequence", .beta = .04}),
               .014757, 1e-6);
   const PolicyLoss plain = policy_loss(t, {.loss_type = "grpo"}, totals(t), {});
-  EXPECT_EQ(plain.low.sum().item<double>(), 0.0);
-  EXPECT_NEAR(plain.high.mean().item<double>(), .2, 1e-12);
-  EXPECT_NEAR(row_mean(plain.high, plain.tokens).max().item<double>(), .333333, 1e-6);
+  EXPECT_EQ(plain.sums.low.item<double>(), 0.0);
+  EXPECT_NEAR(plain.sums.high.item<double>() / 5, .2, 1e-12);
+  EXPECT_NEAR(plain.sums.most_high.item<double>(), .333333, 1e-6);
 }
 
 TEST(PolicyLoss, NeverReadsAMaskedToken) {
-  for (const Case& c : cases()) {
+  for (const auto& [type, c] : with_types(cases())) {
     PolicyTokens t = tokens();
     c.change(t);
+    t = as(type, t);
     const double nan = std::numeric_limits<double>::quiet_NaN();
     const Tensor masked = t.weight == 0;
     for (Tensor* values : {&t.old, &t.reference, &t.entropy, &t.advantage}) {
@@ -262,10 +406,11 @@ TEST(PolicyLoss, NeverReadsAMaskedToken) {
 }
 
 TEST(PolicyLoss, AllTokensMaskedIsALossOfZero) {
-  for (const Case& c : cases()) {
+  for (const auto& [type, c] : with_types(cases())) {
     PolicyTokens t = tokens();
     c.change(t);
-    t.weight = at::zeros({6}, at::kDouble);
+    t = as(type, t);
+    t.weight = at::zeros({6}, type);
     const PolicyLoss out = policy_loss(t, c.options, totals(t), c.divisors);
     out.value.backward();
     EXPECT_EQ(out.value.item<double>(), 0.0) << c.name;
@@ -280,8 +425,8 @@ TEST(PolicyLoss, SharesOfTwoPartsAddUp) {
     c.change(whole);
     const auto part = [&](int64_t begin, int64_t end) {
       PolicyTokens t = whole;
-      for (Tensor* values : {&t.logprobs, &t.old, &t.reference, &t.entropy, &t.rollout_ratio,
-                             &t.advantage, &t.weight}) {
+      for (Tensor* values :
+           {&t.logprobs, &t.old, &t.reference, &t.entropy, &t.factor, &t.advantage, &t.weight}) {
         if (values->defined()) *values = values->slice(0, begin, end);
       }
       t.row = at::zeros({end - begin}, at::kLong);
@@ -320,52 +465,6 @@ TEST(PolicyOptions, CispoNeedsAnExplicitLargestRatio) {
   EXPECT_TRUE(warnings.empty());
   check_policy({.loss_type = "luspo"}, "grpo.json", warnings);
   EXPECT_EQ(warnings.size(), 1u);
-}
-
-// ---- KL
-// ------------------------------------------------------------------------------------------
-
-TEST(Kl, ValuesAndGradients) {
-  const auto at_x = [](double x, Kl kind) {
-    const Tensor logprob = row({x}).requires_grad_();
-    const Tensor value = kl_estimate(logprob, row({0}), kind);
-    value.sum().backward();
-    return std::pair(value.item<double>(), logprob.grad().item<double>());
-  };
-  for (const double x : {-1.0, 1.0, 0.3, -0.3}) {
-    EXPECT_NEAR(at_x(x, Kl::k1).first, x, 1e-12);
-    EXPECT_NEAR(at_x(x, Kl::k1).second, 1, 1e-12);
-    EXPECT_NEAR(at_x(x, Kl::k2).first, x * x / 2, 1e-12);
-    EXPECT_NEAR(at_x(x, Kl::k2).second, x, 1e-12);
-    EXPECT_NEAR(at_x(x, Kl::k3).first, std::exp(-x) - 1 + x, 1e-8);
-    EXPECT_NEAR(at_x(x, Kl::k3).second, 1 - std::exp(-x), 1e-6);
-    EXPECT_NEAR(at_x(x, Kl::abs).first, std::abs(x), 1e-12);
-    EXPECT_NEAR(at_x(x, Kl::k3_straight_through).first, std::exp(-x) - 1 + x, 1e-8);
-    EXPECT_NEAR(at_x(x, Kl::k3_straight_through).second, x, 1e-12);
-  }
-  EXPECT_NEAR(at_x(-1, Kl::k3).first, .718282, 1e-6);
-  EXPECT_NEAR(at_x(1, Kl::k3).first, .367879, 1e-6);
-  EXPECT_EQ(at_x(0, Kl::abs).second, 0);
-  EXPECT_EQ(at_x(-30, Kl::k3).second, 0);  // the clamp
-}
-
-TEST(Kl, K3KeepsItsDigitsInFloat32) {
-  // float32 against the series in long double; kernels.md F5 asks for 1e-6 relative up to 20.
-  for (double magnitude = 1e-6; magnitude < 20; magnitude *= 1.37) {
-    for (const double sign : {-1.0, 1.0}) {
-      const float x = static_cast<float>(sign * magnitude);
-      const Tensor value =
-          kl_estimate(at::full({1}, x, at::kFloat), at::zeros({1}, at::kFloat), Kl::k3);
-      const long double r = -static_cast<long double>(x);
-      long double exact = std::expm1(r) - r;
-      if (std::abs(r) < 1) {
-        long double power = r * r / 2;
-        exact = 0;
-        for (int k = 3; k < 40; ++k) exact += power, power *= r / k;
-      }
-      EXPECT_NEAR(value.item<double>() / static_cast<double>(exact), 1.0, 1e-6) << x;
-    }
-  }
 }
 
 // ---- masks and corrections

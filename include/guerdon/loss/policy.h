@@ -9,26 +9,10 @@
 
 #include "guerdon/base/settings.h"
 #include "guerdon/loss/reduction.h"
+#include "guerdon/ops/policy_loss.h"
 #include "guerdon/ops/tensor.h"
 
 namespace guerdon::loss {
-
-// ---- KL
-// ------------------------------------------------------------------------------------------
-
-enum class Kl {
-  k1,   ///< x; gradient 1: meant as a penalty inside the reward
-  k2,   ///< x^2 / 2; its gradient, on-policy, is that of KL(policy || reference)
-  k3,   ///< exp(-x) - 1 + x; its gradient, on-policy, is that of KL(reference || policy)
-  abs,  ///< |x|
-  k3_straight_through,  ///< value of k3, gradient of k2
-};
-
-/// Per-token estimates of the divergence from a reference, with x = logprobs - reference clamped to
-/// [-20, 20] (gradient 0 beyond). The means of k1 and k3 over tokens of the policy are KL(policy ||
-/// reference). k3 keeps a relative error below 1e-6 near 0, by its power series (kernels.md F5). No
-/// gradient to `reference`. Shapes [n].
-Tensor kl_estimate(const Tensor& logprobs, const Tensor& reference, Kl kind);
 
 // ---- options
 // -------------------------------------------------------------------------------------
@@ -60,21 +44,9 @@ void check_policy(const PolicyOptions& options, const std::string& where,
 // ---- the tokens
 // ----------------------------------------------------------------------------------
 
-/// n target tokens of `rows` sequences, token by token. What is optional may be undefined.
-struct PolicyTokens {
-  Tensor logprobs;  ///< [n]; carries the gradient
-  Tensor old;       ///< [n] under the weights before the update; undefined: logprobs themselves, so
-                    ///< every ratio is 1
-  Tensor reference;      ///< [n]; needed when beta is not 0
-  Tensor sampling;       ///< [n] as the engine recorded them; undefined: old
-  Tensor entropy;        ///< [n]; needed by top_entropy_quantile and entropy_coef
-  Tensor rollout_ratio;  ///< [n] correction of the engine's log-probs, from rollout_ratio();
-                         ///< undefined: 1
-  Tensor advantage;      ///< [n]
-  Tensor row;            ///< [n] int64 in [0, rows): the sequence of each token
-  Tensor weight;         ///< [n] 0 = not the policy's, or masked: never read
-  int64_t rows = 0;
-};
+/// n target tokens of `rows` sequences; `factor` is the correction of the engine's log-probs, from
+/// rollout_ratio().
+using ops::PolicyTokens;
 
 /// Only the tokens whose weight is not 0: masked values are left out, not multiplied by 0, so that
 /// a NaN there stays there.
@@ -112,9 +84,9 @@ Surrogate soft_surrogate(const Tensor& ratio, const Tensor& advantage,
 /// one. `epsilon_high` is the largest ratio itself, not 1 + epsilon.
 Surrogate cispo_surrogate(const Tensor& ratio, const PolicyTokens& tokens,
                           const PolicyOptions& options);
-/// VESPO: -phi A logp with phi = exp(lambda + k log w - lambda w) of the sequence's weight w = prod
+/// VESPO: -phi A logp. phi [n] = exp(lambda + k log w - lambda w) of the sequence's weight w = prod
 /// pi / pi_sampling, no gradient.
-Surrogate vespo_surrogate(const PolicyTokens& tokens, const PolicyOptions& options);
+Tensor vespo_weight(const PolicyTokens& tokens, const PolicyOptions& options);
 
 // ---- masks and corrections
 // -----------------------------------------------------------------------
@@ -160,19 +132,21 @@ Tensor reduce_policy(const Tensor& per_token, const PolicyTokens& tokens,
                      const std::string& loss_type, const Totals& whole, const Divisors& divisors);
 
 struct PolicyLoss {
-  Tensor value;         ///< scalar: this part's share
-  PolicyTokens tokens;  ///< the live ones, to which all below belongs
-  Tensor ratio;         ///< [n] detached
-  Tensor kl;            ///< [n] detached, as it entered the loss; undefined when beta is 0
-  Tensor low, high;     ///< [n] clipped shares
+  Tensor value;          ///< scalar: this part's share
+  ops::PolicySums sums;  ///< what is logged
 };
 
 /// TRL's order: term, off-policy mask, entropy mask, rollout ratio, + beta KL, reduction, -
 /// entropy_coef mean entropy. The KL is not multiplied by masks and rollout ratio; with
 /// use_bias_correction_kl (TRL's default) it is by the policy ratio, with its gradient, but for
-/// gmpo.
+/// gmpo. Float32 on the CPU goes through ops::policy_loss, in one pass; what is below is the
+/// formula.
 PolicyLoss policy_loss(const PolicyTokens& tokens, const PolicyOptions& options,
                        const Totals& whole, const Divisors& divisors);
+
+/// The same by the functions above, of any type and device, and differentiable twice.
+PolicyLoss composed_policy_loss(const PolicyTokens& tokens, const PolicyOptions& options,
+                                const Totals& whole, const Divisors& divisors);
 
 /// The formulas in force, as lines of text, with the options' numbers put in.
 struct PolicyFormula {
