@@ -81,12 +81,19 @@ struct Decoder::Layer : torch::nn::Module {
     }
     attended = normal(attention_output_norm, output->forward(attended));
     if (config.parallel_residual) return residual + attended + mlp(normal(mlp_norm, residual));
-    const Tensor middle = residual + attended;
-    return middle + normal(mlp_output_norm, mlp(normal(mlp_norm, middle)));
+    const ops::AddedNorm middle = normal_sum(mlp_norm, residual, attended);
+    return middle.sum + normal(mlp_output_norm, mlp(middle.norm));
   }
 
   static Tensor normal(const std::shared_ptr<NormLayer>& norm, const Tensor& x) {
     return norm ? norm->forward(x) : x;
+  }
+
+  static ops::AddedNorm normal_sum(const std::shared_ptr<NormLayer>& norm, const Tensor& x,
+                                   const Tensor& y) {
+    if (norm) return norm->forward_sum(x, y);
+    const Tensor sum = x + y;
+    return {.sum = sum, .norm = sum};
   }
 
   /// [T, heads x D], before the output projection.
@@ -114,9 +121,12 @@ struct Decoder::Layer : torch::nn::Module {
 
   Tensor mlp(const Tensor& x) const {
     if (!config.gated) return down->forward(activate(config.activation, up->forward(x)));
-    if (config.activation == data::Activation::silu)
-      return down->forward(ops::swiglu(gate->forward(x), up->forward(x)));
-    return down->forward(activate(config.activation, gate->forward(x)) * up->forward(x));
+    const Tensor g = gate->forward(x), u = up->forward(x);
+    switch (config.activation) {
+      case data::Activation::silu: return down->forward(ops::swiglu(g, u));
+      case data::Activation::gelu_tanh: return down->forward(ops::geglu(g, u));
+      default: return down->forward(activate(config.activation, g) * u);
+    }
   }
 
   const DecoderConfig& config;

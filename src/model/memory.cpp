@@ -47,11 +47,8 @@ BlockBytes decoder_block(const data::DecoderConfig& c, bool bf16, const Inputs& 
   const int64_t h = c.hidden_size, inner = c.intermediate_size, w = bf16 ? kHalf : kFloat;
   const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
   const bool layer_norm = c.norm == data::Norm::layer;
-  // What a norm keeps: its input in float32; in bfloat16 rms_norm is composed and keeps the
-  // normalised values too.
-  const auto norm = [&](int64_t size) {
-    return size * (bf16 && !layer_norm ? 2 * kFloat : kFloat);
-  };
+  // What a norm keeps: its input, of layer_norm in float32.
+  const auto norm = [&](int64_t size) { return size * (layer_norm ? kFloat : w); };
   BlockBytes out{.width = h * w};
   // The block's input is that of its norm, or of its projections.
   const bool qkv = inputs.any({"query", "key", "value"});
@@ -65,7 +62,8 @@ BlockBytes decoder_block(const data::DecoderConfig& c, bool bf16, const Inputs& 
   // With a parallel residual the MLP's norm has the block's input in common with the other one.
   if (c.norm_inputs && !(c.parallel_residual && !bf16)) out.rest += norm(h);
   if (inputs.any({"gate", "up"}) || !c.norm_inputs) out.rest += h * w;
-  const bool fused = c.gated && c.activation == data::Activation::silu && !bf16;
+  const bool fused = c.gated && (c.activation == data::Activation::silu ||
+                                 c.activation == data::Activation::gelu_tanh);
   out.rest += inner * w * (fused ? 2 : c.gated ? 3 : 1);
   if (inputs.any({"down"})) out.rest += inner * w;
 

@@ -3,7 +3,6 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "guerdon/base/error.h"
-#include "guerdon/ops/layers.h"
 #include "guerdon/ops/linear.h"
 
 namespace guerdon::model {
@@ -89,6 +88,12 @@ Tensor NormLayer::forward(const Tensor& x) {
   if (kind_ == data::Norm::rms) return ops::rms_norm(x, weight, epsilon_, offset);
   return at::layer_norm(x.to(weight.scalar_type()), {weight.size(0)}, weight, bias, epsilon_)
       .to(x.scalar_type());
+}
+
+ops::AddedNorm NormLayer::forward_sum(const Tensor& x, const Tensor& y) {
+  if (kind_ == data::Norm::rms) return ops::add_rms_norm(x, y, weight, epsilon_, offset);
+  const Tensor sum = x + y;
+  return {.sum = sum, .norm = forward(sum)};
 }
 
 Embedding::Embedding(int64_t rows, int64_t size, const at::TensorOptions& options)

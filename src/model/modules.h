@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "guerdon/data/hf_config.h"
-#include "guerdon/ops/tensor.h"
+#include "guerdon/ops/layers.h"
 
 namespace guerdon::model {
 
@@ -62,6 +62,8 @@ class NormLayer : public torch::nn::Module {
   NormLayer(data::Norm kind, int64_t size, double epsilon, double offset,
             const at::TensorOptions& options);
   Tensor forward(const Tensor& x);
+  /// x + y and its norm.
+  ops::AddedNorm forward_sum(const Tensor& x, const Tensor& y);
 
   Tensor weight, bias;
   const double offset;
