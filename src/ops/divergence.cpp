@@ -210,6 +210,7 @@ class DivergenceFunction : public torch::autograd::Function<DivergenceFunction> 
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    refuse_second_derivative("divergence");
     const variable_list s = context->get_saved_variables();
     const std::vector<double> t = context->saved_data["transforms"].toDoubleVector();
     const LogitTransform student{t[0], t[1], t[2], s[9]}, teacher{t[3], t[4], t[5], s[10]};

@@ -37,6 +37,7 @@ class TokenStatsFunction : public torch::autograd::Function<TokenStatsFunction> 
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    refuse_second_derivative("token_stats");
     const variable_list saved = context->get_saved_variables();
     const Tensor& logits = saved[0];
     const std::vector<double> t = context->saved_data["transform"].toDoubleVector();

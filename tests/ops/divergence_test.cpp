@@ -258,5 +258,17 @@ TEST(Divergence, RefusesWidthsThatDiffer) {
                   .equal(divergence(x, w.narrow(1, 0, 5), Divergence::jsd)));
 }
 
+TEST(Divergence, RefusesSecondDerivativesButInDouble) {
+  const auto twice = [](at::ScalarType type) {
+    const Tensor x = at::randn({2, 5}, type).requires_grad_();
+    const Tensor kl = divergence(x, at::randn({2, 5}, type), Divergence::reverse_kl).sum();
+    const Tensor g = torch::autograd::grad({kl}, {x}, {}, true, true)[0];
+    return torch::autograd::grad({g.square().sum()}, {x})[0];
+  };
+  EXPECT_GT(twice(at::kDouble).abs().sum().item<double>(), 0);
+  EXPECT_NE(test::refusal(Kind::bug, [&] { twice(at::kFloat); }).find("second derivative"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace guerdon::ops

@@ -453,5 +453,17 @@ TEST(TokenStats, TakesMaskedLogitsAndEmptyBatches) {
             std::string::npos);
 }
 
+TEST(TokenStats, RefusesSecondDerivativesButInDouble) {
+  const auto twice = [](at::ScalarType type) {
+    const Tensor x = at::randn({2, 5}, type).requires_grad_();
+    const Tensor logprob = token_stats(x, at::tensor({1, 4}, at::kLong)).logprob.sum();
+    const Tensor g = torch::autograd::grad({logprob}, {x}, {}, true, true)[0];
+    return torch::autograd::grad({g.square().sum()}, {x})[0];
+  };
+  EXPECT_GT(twice(at::kDouble).abs().sum().item<double>(), 0);
+  EXPECT_NE(test::refusal(Kind::bug, [&] { twice(at::kFloat); }).find("second derivative"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace guerdon::ops
