@@ -3,7 +3,7 @@
 /// once for each instruction set, inside its own namespace.
 
 template <class T>
-struct VectorOf {
+requires(sizeof(T) >= 4) struct VectorOf {
   static constexpr int64_t kLanes = 64 / static_cast<int64_t>(sizeof(T));
   typedef T Type __attribute__((vector_size(64)));
   typedef T Loose __attribute__((vector_size(64), aligned(sizeof(T)), may_alias));

@@ -356,7 +356,7 @@ TEST(RowFormat, SaysWhatIsWrongWithARow) {
       {R"({"text":"a","tools":3})", "f:1: field \"tools\" must be a list of tool schemas"},
   };
   for (const auto& [text, said] : expected) {
-    EXPECT_EQ(refusal(Kind::input, [&] { read(text); }), said) << text;
+    EXPECT_EQ(refusal(Kind::input, [&row = text] { read(row); }), said) << text;
   }
 }
 

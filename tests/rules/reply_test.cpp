@@ -32,7 +32,7 @@ TEST(ReadReply, RefusesWhatIsNoScore) {
       {"1e999", "its reply:1:"},
       {"NaN", "its reply:1:"}};
   for (const auto& [line, expected] : cases) {
-    const std::string text = test::refusal(Kind::input, [&] { read_reply(line); });
+    const std::string text = test::refusal(Kind::input, [&reply = line] { read_reply(reply); });
     EXPECT_NE(text.find(expected), std::string::npos) << text;
   }
 }

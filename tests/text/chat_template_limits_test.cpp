@@ -14,7 +14,12 @@
 namespace guerdon::text {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__has_feature)  // clang; GCC 12 knows the macro alone
+#define GUERDON_HAS_FEATURE(name) __has_feature(name)
+#else
+#define GUERDON_HAS_FEATURE(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || GUERDON_HAS_FEATURE(address_sanitizer)
 constexpr double kSeconds = 60;
 constexpr int64_t kKilobytes = int64_t{4} << 20;
 #else
