@@ -15,7 +15,7 @@ fail() { echo "setup: error: $1" >&2; exit 4; }
 build=(g++ cmake ninja-build lld python3 python3-pip libeigen3-dev nlohmann-json3-dev libspdlog-dev libcli11-dev
        libhdf5-dev libpcre2-dev libicu-dev libssl-dev zlib1g-dev libyaml-cpp-dev bubblewrap)
 tests=(git ccache libgtest-dev libbenchmark-dev)
-ci=(clang libclang-rt-14-dev clang-format)
+ci=(clang libclang-rt-14-dev llvm clang-format)
 release=(clang-tidy locales)
 case "${1:-build}" in
   build) wanted=("${build[@]}") ;;
@@ -30,6 +30,7 @@ there() {
   case $1 in
     g++|cmake|git|ccache|clang|clang-format|clang-tidy|python3) command -v "$1" >/dev/null ;;
     ninja-build) command -v ninja >/dev/null ;;
+    llvm) command -v llvm-symbolizer >/dev/null ;;
     lld) command -v ld.lld >/dev/null ;;
     bubblewrap) command -v bwrap >/dev/null ;;
     python3-pip) python3 -m pip --version >/dev/null 2>&1 ;;
