@@ -54,7 +54,7 @@ PolicyTokens readable(const PolicyTokens& t) {
   GUERDON_CHECK(t.row.scalar_type() == at::kLong && t.row.sizes() == t.logprobs.sizes(),
                 "policy_loss: row ", t.row.sizes(), " must be ", t.logprobs.sizes(), " int64");
   const auto* row = out.row.const_data_ptr<int64_t>();
-  for (int64_t i = 0; i < out.row.numel(); ++i)
+  for (int64_t i = 0, n = out.row.numel(); i < n; ++i)
     GUERDON_CHECK(row[i] >= 0 && row[i] < t.rows, "policy_loss: row ", row[i], " lies outside [0, ",
                   t.rows, ")");
   return out;
@@ -74,6 +74,9 @@ class Pass {
         o_(objective),
         n_(t_.logprobs.numel()),
         by_row_(o_.row_ratio || o_.term == PolicyTerm::geometric),
+        logprob_(data(t_.logprobs)),
+        old_(data(t_.old)),
+        advantage_(data(t_.advantage)),
         weight_(data(t_.weight)),
         row_(t_.row.const_data_ptr<int64_t>()),
         weights_(static_cast<size_t>(t_.rows)),
@@ -118,11 +121,9 @@ class Pass {
     bool moves;  // with the token's log-prob
   };
   LogRatio log_ratio(int64_t i) const {
-    const double x = t_.old.defined() ? static_cast<double>(data(t_.logprobs)[i]) -
-                                            static_cast<double>(data(t_.old)[i])
-                                      : 0.0;
+    const double x = old_ ? static_cast<double>(logprob_[i]) - static_cast<double>(old_[i]) : 0.0;
     if (o_.term != PolicyTerm::geometric) return {x, true};
-    const bool good = data(t_.advantage)[i] >= 0;
+    const bool good = advantage_[i] >= 0;
     const bool outside = good ? x > o_.high : x < o_.low;
     return {outside ? (good ? o_.high : o_.low) : x, !outside};
   }
@@ -219,7 +220,7 @@ class Pass {
   const PolicyObjective& o_;
   const int64_t n_;
   const bool by_row_;
-  const float* weight_;
+  const float *logprob_, *old_, *advantage_, *weight_;
   const int64_t* row_;
   Rows weights_;
   Tensor gradient_, side_;

@@ -24,7 +24,7 @@ class SegmentFunction : public torch::autograd::Function<SegmentFunction> {
     std::vector<double> sums(static_cast<size_t>(rows)), weights(sums);
     const auto *value = values.const_data_ptr<float>(), *w = weight.const_data_ptr<float>();
     const auto* of = row.const_data_ptr<int64_t>();
-    for (int64_t i = 0; i < values.numel(); ++i) {
+    for (int64_t i = 0, n = values.numel(); i < n; ++i) {
       if (w[i] == 0) continue;
       const auto r = static_cast<size_t>(of[i]);
       sums[r] += static_cast<double>(w[i]) * static_cast<double>(value[i]);
@@ -44,11 +44,23 @@ class SegmentFunction : public torch::autograd::Function<SegmentFunction> {
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    refuse_second_derivative("segment_logprob");
     const variable_list saved = context->get_saved_variables();
     const Tensor &row = saved[0], &weight = saved[1], &total = saved[2];
-    const Tensor of_mean = gradients[1] / at::where(total == 0, at::ones_like(total), total);
-    const Tensor of_row = (gradients[0] + of_mean).index_select(0, row);
-    return {at::where(weight == 0, at::zeros({}, weight.options()), of_row * weight), {}, {}, {}};
+    const Tensor of_sum = gradients[0].contiguous(), of_mean = gradients[1].contiguous();
+    std::vector<float> of_row(static_cast<size_t>(total.numel()));
+    for (size_t r = 0; r < of_row.size(); ++r) {
+      const float t = total.const_data_ptr<float>()[r];
+      of_row[r] = of_sum.const_data_ptr<float>()[r] +
+                  of_mean.const_data_ptr<float>()[r] / (t == 0 ? 1.0f : t);
+    }
+    Tensor out = at::empty_like(weight);
+    const auto* w = weight.const_data_ptr<float>();
+    const auto* of = row.const_data_ptr<int64_t>();
+    auto* d = out.data_ptr<float>();
+    for (int64_t i = 0, n = out.numel(); i < n; ++i)
+      d[i] = w[i] == 0 ? 0.0f : of_row[static_cast<size_t>(of[i])] * w[i];
+    return {out, {}, {}, {}};
   }
 };
 
@@ -61,15 +73,16 @@ SegmentLogprob segment_logprob(const Tensor& values, const Tensor& row, int64_t 
           (!weight.defined() || weight.sizes() == values.sizes()),
       "segment_logprob: values ", values.sizes(), ", rows ", row.sizes(), " int64, weights ",
       weight.defined() ? weight.sizes() : values.sizes(), " must be alike");
-  if (row.numel() > 0) {
-    const auto [low, high] = at::aminmax(row);
-    GUERDON_CHECK(low.item<int64_t>() >= 0 && high.item<int64_t>() < rows,
-                  "segment_logprob: a row lies outside [0, ", rows, ")");
+  const Tensor of = row.contiguous();
+  const auto* of_token = of.const_data_ptr<int64_t>();
+  for (int64_t i = 0, n = of.numel(); i < n; ++i) {
+    const int64_t r = of_token[i];
+    GUERDON_CHECK(r >= 0 && r < rows, "segment_logprob: row ", r, " lies outside [0, ", rows, ")");
   }
   const Tensor x = values.to(at_least_float(values));
   const Tensor w = weight.defined() ? weight.to(x.scalar_type()) : at::ones_like(x).detach();
-  if (!has_float_kernel(x)) return composed_segment_logprob(x, row, rows, w);
-  const variable_list out = SegmentFunction::apply(x, row.contiguous(), rows, w.contiguous());
+  if (!has_float_kernel(x)) return composed_segment_logprob(x, of, rows, w);
+  const variable_list out = SegmentFunction::apply(x, of, rows, w.contiguous());
   return {.sum = out[0], .mean = out[1], .weight = out[2]};
 }
 
