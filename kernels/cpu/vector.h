@@ -61,7 +61,7 @@ inline T maximum(Vector<T> v) {
 
 /// e^x: relative error below 2e-7; exactly 1 at 0, exactly 0 below -87.3 (e^x would be denormal);
 /// NaN stays NaN. x <= 88.
-inline Vector<float> exponential(Vector<float> x) {
+[[gnu::always_inline]] inline Vector<float> exponential(Vector<float> x) {
   constexpr float kLog2E = 1.44269504088896341f, kLn2High = 0.693145751953125f,
                   kLn2Low = 1.42860682030941723e-6f;
   // 1.5 x 2^23, which leaves the nearest integer in the low bits, and the exponent's bias of 127.
@@ -212,16 +212,23 @@ inline void store(Float16* p, Vector<float> v) {
                    _mm256_cvtps_ph(_mm256_load_ps(lanes + 8), _MM_FROUND_TO_NEAREST_INT));
 }
 template <class T>
-inline Vector<float> load_some(const T* p, int64_t count) {
-  if (count == kFloatLanes) return load(p);
+Vector<float> load_tail(const T* p, int64_t count) {
   T lanes[kFloatLanes] = {};
   for (int64_t i = 0; i < count; ++i) lanes[i] = p[i];
   return load(lanes);
 }
 template <class T>
-inline void store_some(T* p, Vector<float> v, int64_t count) {
-  if (count == kFloatLanes) return store(p, v);
+void store_tail(T* p, Vector<float> v, int64_t count) {
   T lanes[kFloatLanes];
   store(lanes, v);
   for (int64_t i = 0; i < count; ++i) p[i] = lanes[i];
+}
+// A call in a loop costs more than what is called: all vector registers are the callee's.
+template <class T>
+[[gnu::always_inline]] inline Vector<float> load_some(const T* p, int64_t count) {
+  return count == kFloatLanes ? load(p) : load_tail(p, count);
+}
+template <class T>
+[[gnu::always_inline]] inline void store_some(T* p, Vector<float> v, int64_t count) {
+  count == kFloatLanes ? store(p, v) : store_tail(p, v, count);
 }
