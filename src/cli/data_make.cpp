@@ -26,6 +26,10 @@ void add_data_make(CLI::App* data) {
   command->add_option("--sft", o.sft, "Demonstrations")->capture_default_str();
   command->add_option("--pairs", o.pairs, "Preference pairs")->capture_default_str();
   command->add_option("--prompts", o.prompts, "Prompts alone")->capture_default_str();
+  command->add_option("--ratings", o.ratings, "Responses with ratings from 0 to 4")
+      ->capture_default_str();
+  command->add_option("--lists", o.lists, "Prompts with four ranked responses")
+      ->capture_default_str();
   command->add_option("--eval", o.eval, "Rows of each held-out file")->capture_default_str();
   command
       ->add_option("--temperature", o.temperature, "Of the Bradley-Terry draw: larger is noisier")
@@ -35,6 +39,9 @@ void add_data_make(CLI::App* data) {
   command->add_flag("--ties", o.ties, "Keep pairs of equal true reward");
   command->add_flag("--margins", o.margins,
                     "Write the difference of the true rewards as \"margin\"");
+  command->add_flag("--strengths", o.strengths,
+                    "Write how much better the better one is, 1 to 3, as \"strength\", and the "
+                    "difference of the true rewards as \"strength_mean\"");
   command->add_flag("--conversational", o.conversational, "Messages in place of plain text");
   command->callback([arguments] {
     const std::filesystem::path folder = arguments->output;

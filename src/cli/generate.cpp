@@ -59,7 +59,8 @@ void run_generate(const Arguments& arguments) {
   const data::DataSource source(arguments.data);
   data::require_type(source,
                      {data::DatasetType::prompt_only, data::DatasetType::prompt_completion,
-                      data::DatasetType::preference, data::DatasetType::unpaired_preference},
+                      data::DatasetType::preference, data::DatasetType::unpaired_preference,
+                      data::DatasetType::ranked},
                      "prompts are");
   const auto decoder = model::load_decoder(
       arguments.model,

@@ -58,7 +58,7 @@ void score(const Arguments& arguments) {
   data::require_type(source,
                      {data::DatasetType::language_modeling, data::DatasetType::prompt_completion,
                       data::DatasetType::preference, data::DatasetType::unpaired_preference,
-                      data::DatasetType::scored},
+                      data::DatasetType::scored, data::DatasetType::ranked},
                      "rows with a response are");
   const NamedReward judge = open_reward(arguments.reward, "--reward");
   std::optional<text::Tokenizer> tokenizer;
@@ -76,6 +76,7 @@ void score(const Arguments& arguments) {
         Json line = score_json(row, responses[i], judge.name);
         if (source.type() == data::DatasetType::preference)
           line["response"] = i == 0 ? "chosen" : "rejected";
+        if (source.type() == data::DatasetType::ranked) line["response"] = i;
         output.line(line.dump(-1, ' ', false, Json::error_handler_t::replace));
       }
       ++row;

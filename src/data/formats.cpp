@@ -65,6 +65,7 @@ std::string name_of(DatasetType type) {
     case DatasetType::unpaired_preference: return "unpaired_preference";
     case DatasetType::stepwise: return "stepwise";
     case DatasetType::scored: return "scored";
+    case DatasetType::ranked: return "ranked";
   }
   GUERDON_CHECK(false, "unknown dataset type");
 }
@@ -234,6 +235,15 @@ Json row_json(const Example& example, DatasetType type) {
         break;
       case DatasetType::scored:
         row = {{"text", json(response(0).text)}, {"label", response(0).fields.json().at("label")}};
+        break;
+      case DatasetType::ranked:
+        row = {{"prompt", json(example.prompt)},
+               {"responses", Json::array()},
+               {"scores", Json::array()}};
+        for (const Response& r : example.responses) {
+          row["responses"].push_back(json(r.text));
+          row["scores"].push_back(r.fields.json().at("value"));
+        }
         break;
     }
   }

@@ -319,6 +319,27 @@ Example read_scored(Columns& c) {
   return out;
 }
 
+/// Responses of one prompt, with a score each, or a rank of which 1 is the best.
+Example read_ranked(Columns& c) {
+  const Json responses = c.take("responses");
+  if (!responses.is_array() || responses.size() < 2)
+    fail_input(c.where(), "field \"responses\" must be a list of at least 2");
+  const bool scores = c.has("scores");
+  const char* name = scores ? "scores" : "ranks";
+  const std::vector<double> values = Fields(Json{{name, c.take(name)}}, c.where()).numbers(name);
+  if (values.size() != responses.size())
+    fail_input(c.where(), str("field \"", name, "\" has ", values.size(), " numbers for ",
+                              responses.size(), " responses"));
+  std::vector<Text> texts;
+  for (const Json& response : responses)
+    texts.push_back(read_text(response, "responses", c.where()));
+  Text prompt = c.text("prompt");
+  Example out = with_prompt(std::move(prompt), std::move(texts), c);
+  for (size_t i = 0; i < values.size(); ++i)
+    out.responses[i].fields = fields_of({{"value", scores ? values[i] : -values[i]}}, c);
+  return out;
+}
+
 bool conversations(const Columns& c) { return c.has("messages") || c.has("conversations"); }
 bool pair(const Columns& c) { return c.has("chosen") || c.has("rejected"); }
 
@@ -333,6 +354,11 @@ const std::array kForms{
          read_ids},
     Form{"prompt, completions, labels", DatasetType::stepwise,
          [](const Columns& c) { return c.has("prompt") && c.has("completions"); }, read_stepwise},
+    Form{"prompt, responses, scores (or ranks)", DatasetType::ranked,
+         [](const Columns& c) {
+           return c.has("prompt") && c.has("responses") && (c.has("scores") || c.has("ranks"));
+         },
+         read_ranked},
     Form{"conversations (or messages), chosen, rejected", DatasetType::preference,
          [](const Columns& c) { return pair(c) && conversations(c) && !c.has("prompt"); },
          read_share_gpt_pair},

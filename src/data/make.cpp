@@ -22,6 +22,7 @@ constexpr std::array<std::string_view, 42> kWords{
     "bat",  "elm",   "oak",  "ivy",  "sky",  "ice",  "egg",  "jam",  "nut", "pea", "rye",
     "tea",  "yam",   "cup",  "hat",  "pen",  "key",  "map",  "net",  "bag", "box", "red",
     "blue", "green", "pink", "gold", "grey", "rose", "plum", "lime", "corn"};
+constexpr size_t kListed = 4;      // responses of a list
 constexpr size_t kReadWords = 64;  // of a completion; what is longer is long enough to be judged
 
 Words split(std::string_view text) {
@@ -157,22 +158,47 @@ Words attempt(const Question& q, Random& random) {
   return out;
 }
 
-double reward(const Question& q, Words given) {
-  if (given.empty()) return 0.0;
-  const double exact = given == q.answer ? 1.0 : 0.0;
+/// What the reward is made of, each in [0, 1].
+struct Qualities {
+  double similarity = 0, exact = 0, excess = 0;
+  double reward() const { return 0.6 * similarity + 0.4 * exact - 0.2 * excess; }
+};
+
+Qualities qualities(const Question& q, Words given) {
+  if (given.empty()) return {};
+  Qualities out;
+  out.exact = given == q.answer ? 1.0 : 0.0;
   const auto right = static_cast<double>(q.answer.size());
-  const double excess = std::max(0.0, static_cast<double>(given.size()) - right) / right;
+  out.excess = std::min(1.0, std::max(0.0, static_cast<double>(given.size()) - right) / right);
   given.resize(std::min(given.size(), kReadWords));
   const double longer = std::max(static_cast<double>(given.size()), right);
-  const double similarity = 1.0 - static_cast<double>(edit_distance(given, q.answer)) / longer;
-  return 0.6 * similarity + 0.4 * exact - 0.2 * std::min(1.0, excess);
+  out.similarity = 1.0 - static_cast<double>(edit_distance(given, q.answer)) / longer;
+  return out;
+}
+
+double reward(const Question& q, const Words& given) { return qualities(q, given).reward(); }
+
+/// What an annotator says: slightly, clearly or much better.
+int64_t strength(double difference) {
+  return std::clamp<int64_t>(static_cast<int64_t>(std::ceil(3.0 * std::abs(difference))), 1, 3);
 }
 
 // ---- the files
 // -----------------------------------------------------------------------------------
 
 /// Which rows a stream of random numbers is for; a part of the meaning of a seed, like Purpose.
-enum class Stream : uint64_t { sft = 1, sft_eval, pairs, pairs_eval, prompts, prompts_eval };
+enum class Stream : uint64_t {
+  sft = 1,
+  sft_eval,
+  pairs,
+  pairs_eval,
+  prompts,
+  prompts_eval,
+  ratings,
+  ratings_eval,
+  lists,
+  lists_eval
+};
 
 /// One instruction in eight is held out, whatever the sizes of the files. FNV-1a, spread by a final
 /// multiplication.
@@ -224,6 +250,10 @@ class Maker {
 
       Json row = {{"prompt", prompt(q)}, {"chosen", answer(a)}, {"rejected", answer(b)}};
       if (options_.margins) row["margin"] = reward_a - reward_b;
+      if (options_.strengths) {
+        row["strength"] = strength(reward_a - reward_b);
+        row["strength_mean"] = reward_a - reward_b;
+      }
       if (options_.ties) row["tie"] = tie;
       row["true_chosen"] = reward_a;
       row["true_rejected"] = reward_b;
@@ -234,6 +264,40 @@ class Maker {
   std::string prompts(int64_t rows, Stream stream, bool eval) {
     return lines(rows, stream, eval, [&](const Question& q, Random&) {
       return Json{{"prompt", prompt(q)}, {"answer", joined(q.answer)}};
+    });
+  }
+
+  std::string ratings(int64_t rows, Stream stream, bool eval) {
+    return lines(rows, stream, eval, [&](const Question& q, Random& random) {
+      const Words completion = attempt(q, random);
+      const Qualities found = qualities(q, completion);
+      Json row = {{"prompt", prompt(q)}, {"completion", answer(completion)}};
+      row["helpfulness"] = std::lround(4.0 * std::max(0.0, found.reward()));
+      // Not everything is rated.
+      const auto rate = [&](const char* name, double quality) {
+        row[name] = random.next_uniform() < 0.2 ? Json(nullptr) : Json(std::lround(4.0 * quality));
+      };
+      rate("correctness", found.similarity);
+      rate("brevity", 1.0 - found.excess);
+      return row;
+    });
+  }
+
+  std::string lists(int64_t rows, Stream stream, bool eval) {
+    return lines(rows, stream, eval, [&](const Question& q, Random& random) {
+      std::vector<double> keys;
+      Json row = {{"prompt", prompt(q)}, {"responses", Json::array()}, {"ranks", Json::array()}};
+      for (size_t i = 0; i < kListed; ++i) {
+        const Words completion = attempt(q, random);
+        row["responses"].push_back(answer(completion));
+        // The largest of values with Gumbel's noise is a draw of their softmax.
+        const double u = std::max(random.next_uniform(), 1e-12);
+        keys.push_back(reward(q, completion) / options_.temperature - std::log(-std::log(u)));
+      }
+      for (const double key : keys)
+        row["ranks"].push_back(
+            1 + std::count_if(keys.begin(), keys.end(), [&](double other) { return other > key; }));
+      return row;
     });
   }
 
@@ -269,8 +333,9 @@ class Maker {
 
 void check(const MakeOptions& o) {
   if (o.task != "words") fail_settings("task " + show(o.task), "no such task (there is: words)");
-  for (const auto& [name, rows] : {std::pair("sft", o.sft), std::pair("pairs", o.pairs),
-                                   std::pair("prompts", o.prompts), std::pair("eval", o.eval)}) {
+  for (const auto& [name, rows] :
+       {std::pair("sft", o.sft), std::pair("pairs", o.pairs), std::pair("prompts", o.prompts),
+        std::pair("eval", o.eval), std::pair("ratings", o.ratings), std::pair("lists", o.lists)}) {
     if (rows < 0 || rows > 100'000'000)
       fail_settings(str("flag --", name), str("must lie in [0, 1e8], got ", rows));
   }
@@ -305,6 +370,15 @@ std::vector<MadeFile> make_data(const MakeOptions& options) {
   add("pairs_eval.jsonl", held.pairs(options.eval, Stream::pairs_eval, true));
   add("prompts.jsonl", train.prompts(options.prompts, Stream::prompts, false));
   add("prompts_eval.jsonl", held.prompts(options.eval, Stream::prompts_eval, true));
+
+  if (options.ratings > 0) {
+    add("ratings.jsonl", train.ratings(options.ratings, Stream::ratings, false));
+    add("ratings_eval.jsonl", held.ratings(options.eval, Stream::ratings_eval, true));
+  }
+  if (options.lists > 0) {
+    add("lists.jsonl", train.lists(options.lists, Stream::lists, false));
+    add("lists_eval.jsonl", held.lists(options.eval, Stream::lists_eval, true));
+  }
 
   const Json truth = {
       {"task", options.task},

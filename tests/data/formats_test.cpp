@@ -106,6 +106,21 @@ TEST(RowFormat, UnpairedStepwiseAndScored) {
   EXPECT_EQ(scored.responses.at(0).fields.numbers("label"), (std::vector<double>{-100, 4}));
 }
 
+TEST(RowFormat, RankedLists) {
+  RowFormat format;
+  const Example list =
+      format.read(row_of(R"({"prompt":"a","responses":["b","c"],"ranks":[2,1],"k":1})")).value();
+  EXPECT_EQ(format.type(), DatasetType::ranked);
+  ASSERT_EQ(list.responses.size(), 2U);
+  EXPECT_EQ(plain(list.responses[0].text), "b");
+  EXPECT_EQ(list.responses[0].fields.number("value"), -2.0);
+  EXPECT_EQ(list.responses[1].fields.number("value"), -1.0);
+  const Example talks = read(
+      R"({"prompt":[{"role":"user","content":"a"}],"responses":["b","c","d"],"scores":[2,1,3]})");
+  EXPECT_EQ(talk(talks.responses[2].text), R"([{"role":"assistant","content":"d"}])");
+  EXPECT_EQ(talks.responses[2].fields.number("value"), 3.0);
+}
+
 TEST(RowFormat, TokenisedRows) {
   const Example pair = read(R"({"prompt_ids":[1,2],"chosen_ids":[3],"rejected_ids":[4,5]})");
   EXPECT_EQ(pair.responses.at(1).fields.numbers("ids"), (std::vector<double>{1, 2, 4, 5}));
@@ -311,8 +326,9 @@ TEST(RowJson, ReadsBackAsTheSameExample) {
         R"({"prompt":"a","chosen":"b","rejected":"c","margin":0.5})",
         R"({"prompt":"a","completion":"b","label":true})",
         R"({"prompt":"a","completions":["b","c"],"labels":[true,false]})",
-        R"({"text":"a","label":[1.5]})", R"({"chosen_ids":[1],"rejected_ids":[2]})",
-        R"({"input_ids":[1,2],"labels":[-100,2]})"}) {
+        R"({"text":"a","label":[1.5]})",
+        R"({"prompt":"a","responses":["b","c","d"],"scores":[1.5,0.5,2.5],"k":1})",
+        R"({"chosen_ids":[1],"rejected_ids":[2]})", R"({"input_ids":[1,2],"labels":[-100,2]})"}) {
     RowFormat format;
     const Example example = format.read(row_of(text)).value();
     EXPECT_EQ(row_json(example, format.type()), Json::parse(text)) << text;
@@ -353,6 +369,10 @@ TEST(RowFormat, SaysWhatIsWrongWithARow) {
        "f:1: field \"messages\", message 1 has a part that is not text (guerdon reads text only)"},
       {R"({"prompt":"a","chosen":"b","rejected":"c","margin":"x"})",
        "f:1: field \"margin\" must be a number, got \"x\""},
+      {R"({"prompt":"a","responses":["b"],"scores":[1]})",
+       "f:1: field \"responses\" must be a list of at least 2"},
+      {R"({"prompt":"a","responses":["b","c"],"scores":[1]})",
+       "f:1: field \"scores\" has 1 numbers for 2 responses"},
       {R"({"text":"a","tools":3})", "f:1: field \"tools\" must be a list of tool schemas"},
   };
   for (const auto& [text, said] : expected) {

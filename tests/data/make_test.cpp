@@ -149,6 +149,65 @@ TEST(MakeData, FlipsTiesMarginsAndMessages) {
   EXPECT_GT(tied, 0);
 }
 
+TEST(MakeData, TellsHowMuchBetterTheBetterOneIs) {
+  const auto rows = made({.sft = 0, .pairs = 300, .prompts = 0, .eval = 0, .strengths = true});
+  std::set<int64_t> seen;
+  for (const Json& row : rows.at("pairs.jsonl")) {
+    const double difference = row["true_chosen"].get<double>() - row["true_rejected"].get<double>();
+    EXPECT_EQ(row["strength_mean"].get<double>(), difference);
+    const auto strength = row["strength"].get<int64_t>();
+    EXPECT_GT(3 * std::abs(difference), static_cast<double>(strength - 1));
+    if (strength < 3) {
+      EXPECT_LE(3 * std::abs(difference), static_cast<double>(strength));
+    }
+    seen.insert(strength);
+  }
+  EXPECT_EQ(seen, (std::set<int64_t>{1, 2, 3}));
+}
+
+TEST(MakeData, RatesResponses) {
+  EXPECT_EQ(made({.sft = 1, .pairs = 1, .prompts = 1, .eval = 1}).count("ratings.jsonl"), 0u);
+  const auto rows = made({.sft = 0, .pairs = 0, .prompts = 0, .eval = 10, .ratings = 500});
+  int missing = 0, best = 0;
+  for (const Json& row : rows.at("ratings.jsonl")) {
+    const double reward =
+        true_reward(row["prompt"].get<std::string>(), row["completion"].get<std::string>());
+    EXPECT_EQ(row["helpfulness"].get<int64_t>(), std::lround(4 * std::max(0.0, reward)));
+    missing += row["correctness"].is_null() + row["brevity"].is_null();
+    if (reward == 1.0) {
+      ++best;
+      EXPECT_EQ(row["correctness"].is_null() ? 4 : row["correctness"].get<int64_t>(), 4);
+      EXPECT_EQ(row["brevity"].is_null() ? 4 : row["brevity"].get<int64_t>(), 4);
+    }
+  }
+  EXPECT_NEAR(missing, 200, 60);
+  EXPECT_GT(best, 100);
+  EXPECT_EQ(rows.at("ratings_eval.jsonl").size(), 10u);
+}
+
+TEST(MakeData, RanksListsOfFour) {
+  const auto rows =
+      made({.sft = 0, .pairs = 0, .prompts = 0, .eval = 10, .lists = 400, .temperature = 1e-3});
+  for (const Json& row : rows.at("lists.jsonl")) {
+    ASSERT_EQ(row["responses"].size(), 4u);
+    std::set<int64_t> ranks;
+    for (size_t a = 0; a < 4; ++a) {
+      ranks.insert(row["ranks"][a].get<int64_t>());
+      for (size_t b = 0; b < 4; ++b) {
+        const auto truth = [&](size_t i) {
+          return true_reward(row["prompt"].get<std::string>(),
+                             row["responses"][i].get<std::string>());
+        };
+        if (truth(a) > truth(b) + 0.05) {
+          EXPECT_LT(row["ranks"][a].get<int64_t>(), row["ranks"][b].get<int64_t>());
+        }
+      }
+    }
+    EXPECT_EQ(ranks, (std::set<int64_t>{1, 2, 3, 4}));
+  }
+  EXPECT_EQ(rows.at("lists_eval.jsonl").size(), 10u);
+}
+
 TEST(MakeData, RefusesOptionsOutOfRange) {
   refusal(Kind::settings, [] { make_data({.task = "sums"}); });
   refusal(Kind::settings, [] { make_data({.sft = -1}); });

@@ -15,6 +15,9 @@
 /// - stepwise: one response with the fields "steps" and "labels". Columns: prompt, completions,
 ///   labels.
 /// - scored: no prompt, one response with the field "label" (numbers). Columns: text, label.
+/// - ranked: two responses or more, each with the field "value" (larger is better). Columns:
+/// prompt,
+///   responses, scores (or ranks).
 ///
 /// Already tokenised rows (input_ids [, labels] ; [prompt_ids,] chosen_ids, rejected_ids ; tokens,
 /// prompt_length) have empty texts, and the ids in the fields of their responses ("ids", "labels",
@@ -39,6 +42,7 @@ enum class DatasetType {
   unpaired_preference,
   stepwise,
   scored,
+  ranked,
 };
 
 /// "language_modeling", "prompt_only", ...

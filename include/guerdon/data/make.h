@@ -42,6 +42,12 @@ struct MakeOptions {
   int64_t pairs = 4'000;    ///< preference pairs
   int64_t prompts = 4'000;  ///< instructions alone
   int64_t eval = 400;       ///< rows of each held-out file
+  /// Rated responses: "helpfulness", the true reward, "correctness", its similarity, and "brevity",
+  /// 1 less its excess, each as a whole number from 0 to 4; one in five of the latter two is null.
+  int64_t ratings = 0;
+  /// Prompts with four responses, some of them alike, and "ranks": drawn by Plackett-Luce from the
+  /// true rewards at `temperature`.
+  int64_t lists = 0;
   double temperature =
       0.2;            ///< P(first is preferred) = sigmoid((reward 1 - reward 2) / temperature)
   double flip = 0.0;  ///< share of labels that are swapped after the draw, in [0, 1]
@@ -49,6 +55,10 @@ struct MakeOptions {
                       ///< they are drawn anew
   bool margins =
       false;  ///< write "margin": the difference of the true rewards, chosen less rejected
+  bool strengths = false;  ///< write "strength", how much better one is to an annotator (1, 2, 3,
+                           ///< by thirds of the true rewards' difference), and "strength_mean", the
+                           ///< true rewards' difference, chosen less rejected: what the mean of
+                           ///< many good judges would come to
   bool conversational = false;  ///< messages in place of plain text
 };
 
@@ -57,11 +67,11 @@ struct MadeFile {
   std::string text;
 };
 
-/// All files: sft, pairs, prompts (each .jsonl and _eval.jsonl) and truth.json, which describes the
-/// task and what to expect of it (mean true reward of the demonstrations, of the chosen and the
-/// rejected, best accuracy that a judge can have on the pairs). A pure function of the options.
-/// Instructions of the held-out files never occur in the others. Throws Error (Kind::settings) for
-/// options out of range.
+/// All files: sft, pairs, prompts, ratings, lists (each .jsonl and _eval.jsonl) and truth.json,
+/// which describes the task and what to expect of it (mean true reward of the demonstrations, of
+/// the chosen and the rejected, best accuracy that a judge can have on the pairs). A pure function
+/// of the options. Instructions of the held-out files never occur in the others. Throws Error
+/// (Kind::settings) for options out of range.
 std::vector<MadeFile> make_data(const MakeOptions& options);
 
 }  // namespace guerdon::data
