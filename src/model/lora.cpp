@@ -234,8 +234,9 @@ void load(Backbone& body, RewardModel* reward, const std::string& name, const fs
   const bool has_head = files.find(head + ".weight") != nullptr;
   Tensor head_weight, head_bias;
   if (reward && has_head) {
-    head_weight = expect(head + ".weight", {1, body.hidden_size()});
-    if (reward->head_bias().defined()) head_bias = expect(head + ".bias", {1});
+    head_weight = expect(head + ".weight", reward->head_weight().sizes().vec());
+    if (reward->head_bias().defined())
+      head_bias = expect(head + ".bias", reward->head_bias().sizes().vec());
   }
   if (has_head) used.insert({head + ".weight", head + ".bias"});
   for (const std::string& tensor : files.names())

@@ -12,7 +12,9 @@ namespace guerdon::model {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kPoolingKey = "guerdon_pooling";  // of config.json
+// Keys of config.json.
+constexpr const char* kPoolingKey = "guerdon_pooling";
+constexpr const char* kWeightsKey = "guerdon_score_weights";
 
 bool is_roberta(const data::ModelConfig& config) { return config.family.ends_with("roberta"); }
 
@@ -72,36 +74,109 @@ Pooling default_pooling(const data::ModelConfig& config, const fs::path& folder)
   return Pooling::pooler;
 }
 
-/// Whether the files hold a head; throws when it is not one of a reward model.
-bool has_head(const ModelTensors& files, const data::ModelConfig& config) {
+/// Outputs of the head that the files hold, 0 when they hold none.
+int64_t stored_outputs(const ModelTensors& files, const data::ModelConfig& config) {
+  const data::TensorEntry* head = files.find(head_name(config) + ".weight");
+  if (head == nullptr) return 0;
+  const bool fits =
+      head->shape.size() == 2 && head->shape[0] > 0 && head->shape[1] == config.hidden_size();
+  return fits ? head->shape[0] : -1;
+}
+
+[[noreturn]] void refuse_head(const ModelTensors& files, const data::ModelConfig& config,
+                              const std::string& hint = {}) {
   const std::string name = head_name(config) + ".weight";
-  const data::TensorEntry* head = files.find(name);
-  if (head == nullptr) return false;
-  if (head->shape != std::vector<int64_t>{1, config.hidden_size()}) {
-    std::string shape;
-    for (const int64_t size : head->shape) shape += str(shape.empty() ? "" : ", ", size);
-    fail_input(files.where() + ": tensor " + show(name),
-               str("has shape [", shape, "], a reward head needs [1, ", config.hidden_size(), "]"));
+  std::string shape;
+  for (const int64_t size : files.find(name)->shape) shape += str(shape.empty() ? "" : ", ", size);
+  fail_input(files.where() + ": tensor " + show(name),
+             str("has shape [", shape, "], a reward head needs [1, ", config.hidden_size(), "]"),
+             hint);
+}
+
+std::vector<std::string> stored_labels(const data::ModelConfig& config, int64_t outputs) {
+  std::vector<std::string> out;
+  const auto names = config.json->find("id2label");
+  for (int64_t i = 0; i < outputs; ++i) {
+    const std::string key = std::to_string(i);
+    const bool named = names != config.json->end() && names->is_object() && names->contains(key) &&
+                       (*names)[key].is_string();
+    out.push_back(named ? (*names)[key].get<std::string>() : "LABEL_" + key);
   }
-  return true;
+  return out;
+}
+
+std::vector<double> stored_weights(const data::ModelConfig& config, size_t outputs) {
+  const auto found = config.json->find(kWeightsKey);
+  if (found == config.json->end()) return {};
+  const bool numbers = found->is_array() && found->size() == outputs &&
+                       std::all_of(found->begin(), found->end(),
+                                   [](const Json& value) { return value.is_number(); });
+  if (!numbers)
+    fail_input(config.where + ": key " + kWeightsKey,
+               str("must be a list of ", outputs, " numbers, one for each output of the head"));
+  return found->get<std::vector<double>>();
+}
+
+/// What the head that is there, or the new one, gives.
+HeadOutputs head_outputs(const ModelTensors& files, const data::ModelConfig& config,
+                         const RewardLoadOptions& options) {
+  const int64_t stored = stored_outputs(files, config);
+  if (stored < 0) refuse_head(files, config);
+  const std::vector<std::string>& wanted = options.labels;
+  HeadOutputs out;
+  if (!wanted.empty()) out.labels = wanted;
+  if (stored > 0) {
+    const auto outputs = static_cast<size_t>(stored);
+    if (!wanted.empty() && wanted.size() != outputs)
+      fail_input(files.where() + ": tensor " + show(head_name(config) + ".weight"),
+                 str("is a head of ", stored, " outputs, and ", wanted.size(), " are wanted"),
+                 "start from the model without its head, or from one with as many outputs");
+    if (wanted.empty()) out.labels = stored_labels(config, stored);
+    out.weights = stored_weights(config, outputs);
+  } else {
+    out.weights.clear();
+  }
+  const size_t outputs = out.labels.size();
+  if (!options.weights.empty()) {
+    if (options.weights.size() != outputs)
+      fail_settings(config.where, str("the head has ", outputs, " outputs, got ",
+                                      options.weights.size(), " weights"));
+    out.weights = options.weights;
+  }
+  if (out.weights.empty()) {
+    if (outputs > 1 && wanted.empty())
+      refuse_head(files, config,
+                  "weights say how several outputs make one score: {\"use\": \"model\", "
+                  "\"weights\": [...]}");
+    out.weights.assign(outputs, 1.0 / static_cast<double>(outputs));
+  }
+  return out;
 }
 
 }  // namespace
 
-RewardModel::RewardModel(std::shared_ptr<Backbone> body, Pooling pooling)
-    : body_(std::move(body)), pooling_(pooling) {
+RewardModel::RewardModel(std::shared_ptr<Backbone> body, Pooling pooling, HeadOutputs outputs)
+    : body_(std::move(body)), pooling_(pooling), head_(std::move(outputs)) {
+  GUERDON_CHECK(!head_.labels.empty() && head_.labels.size() == head_.weights.size(), "a head of ",
+                head_.labels.size(), " outputs with ", head_.weights.size(), " weights");
   register_module("body", body_);
+  const auto count = static_cast<int64_t>(head_.labels.size());
   const at::TensorOptions options = at::TensorOptions(at::kFloat).device(body_->options().device);
-  head_weight_ = register_parameter("head", at::empty({1, body_->hidden_size()}, options));
-  if (config().encoder()) head_bias_ = register_parameter("head_bias", at::empty({1}, options));
+  head_weight_ = register_parameter("head", at::empty({count, body_->hidden_size()}, options));
+  if (config().encoder()) head_bias_ = register_parameter("head_bias", at::empty({count}, options));
 }
 
-Tensor RewardModel::scores(const PackedBatch& batch) {
+Tensor RewardModel::outputs(const PackedBatch& batch) {
   const Tensor states = pooled(*body_, batch, pooling_).to(at::kFloat);
   // A product of a matrix and one vector is summed in another order for other numbers of rows; this
   // is not.
-  const Tensor scores = (states * head_weight_).sum(-1);
-  return head_bias_.defined() ? scores + head_bias_ : scores;
+  const Tensor outputs = (states.unsqueeze(1) * head_weight_).sum(-1);
+  return head_bias_.defined() ? outputs + head_bias_ : outputs;
+}
+
+Tensor RewardModel::score_of(const Tensor& outputs) const {
+  if (head_.weights == std::vector<double>{1.0}) return outputs.squeeze(-1);
+  return (outputs * at::tensor(head_.weights, outputs.options())).sum(-1);
 }
 
 std::optional<int64_t> RewardModel::position_limit() const {
@@ -126,10 +201,11 @@ std::shared_ptr<RewardModel> load_reward_model(const fs::path& path,
   const data::ModelConfig config = data::read_model_config(folder);
   const ModelTensors files = ModelTensors::of_folder(folder);
   const std::string head = head_name(config);
-  const bool there = has_head(files, config);
+  const bool there = stored_outputs(files, config) != 0;
   if (!there && !options.new_head)
     fail_input(files.where() + ": tensor " + show(head + ".weight"),
                "is missing: this model has no reward head", "guerdon train reward makes one");
+  const HeadOutputs outputs = head_outputs(files, config, options);
   const Pooling pooling = options.pooling.value_or(default_pooling(config, folder));
   if (config.decoder() && pooling != Pooling::last)
     fail_input(config.where, "a decoder is pooled at the last token");
@@ -148,10 +224,12 @@ std::shared_ptr<RewardModel> load_reward_model(const fs::path& path,
   const bool new_pooler = std::any_of(names.begin(), names.end(), is_new);
   std::erase_if(names, is_new);
   check_tensors(files, names, *skeleton, config);
-  if (options.load.model.device.is_meta()) return std::make_shared<RewardModel>(skeleton, pooling);
+  const bool merges = options.merge_outputs && outputs.labels.size() > 1;
+  if (options.load.model.device.is_meta())
+    return std::make_shared<RewardModel>(skeleton, pooling, merges ? HeadOutputs{} : outputs);
 
-  auto model = std::make_shared<RewardModel>(make_backbone(config, options.load.model, with_pooler),
-                                             pooling);
+  const std::shared_ptr<Backbone> body = make_backbone(config, options.load.model, with_pooler);
+  auto model = std::make_shared<RewardModel>(body, pooling, outputs);
   if (new_pooler) initialise(model->body(), options.seed);
   copy_tensors(files, names, model->body(), config, options.load.allow_nonfinite);
   const at::NoGradGuard no_grad;
@@ -162,8 +240,9 @@ std::shared_ptr<RewardModel> load_reward_model(const fs::path& path,
     check_tensors(files, stored, *model, config);
     copy_tensors(files, stored, *model, config, options.load.allow_nonfinite);
   } else {
-    model->head_weight().copy_(normal_numbers({1, config.hidden_size()}, config.initializer_range,
-                                              options.seed, "score.weight"));
+    model->head_weight().copy_(
+        normal_numbers({static_cast<int64_t>(outputs.labels.size()), config.hidden_size()},
+                       config.initializer_range, options.seed, "score.weight"));
     if (model->head_bias().defined()) model->head_bias().zero_();
     log::info(str(folder.string(), ": this model has no reward head; a new one was made"));
   }
@@ -171,7 +250,13 @@ std::shared_ptr<RewardModel> load_reward_model(const fs::path& path,
                      {"lm_head.weight", "embed_out.weight", head + ".weight", head + ".bias",
                       "pooler.dense.weight", "pooler.dense.bias", "bert.pooler.dense.weight",
                       "bert.pooler.dense.bias"});
-  return model;
+  if (!merges) return model;
+  const auto merged = std::make_shared<RewardModel>(body, pooling);
+  const Tensor weights = at::tensor(outputs.weights, at::kFloat).to(model->head_weight().device());
+  merged->head_weight().copy_(weights.unsqueeze(0).matmul(model->head_weight()));
+  if (merged->head_bias().defined())
+    merged->head_bias().copy_((weights * model->head_bias()).sum().unsqueeze(0));
+  return merged;
 }
 
 void write_reward_model(NewFolder& folder, const RewardModel& model, const SaveOptions& options) {
@@ -185,12 +270,21 @@ void write_reward_model(NewFolder& folder, const RewardModel& model, const SaveO
 
   const bool transformers_pools_so =
       model.pooling() == Pooling::last || model.pooling() == Pooling::pooler;
+  const HeadOutputs& outputs = model.head();
+  Json labels = Json::object(), ids = Json::object();
+  for (size_t i = 0; i < outputs.labels.size(); ++i) {
+    labels[std::to_string(i)] = outputs.labels[i];
+    ids[outputs.labels[i]] = i;
+  }
   Json changes = {
       {"architectures", Json::array({transformers_pools_so ? classes_of(config).classifier
                                                            : classes_of(config).body})},
-      {"num_labels", 1},
-      {"id2label", {{"0", "LABEL_0"}}},
-      {"label2id", {{"LABEL_0", 0}}}};
+      {"num_labels", outputs.labels.size()},
+      {"id2label", labels},
+      {"label2id", ids}};
+  if (outputs.labels.size() > 1) changes["problem_type"] = "regression";
+  if (outputs.labels.size() > 1 || config.json->contains(kWeightsKey))
+    changes[kWeightsKey] = outputs.weights;
   if (!transformers_pools_so) changes[kPoolingKey] = name_of(model.pooling());
   folder.add("config.json", config_text(config, changes, options));
   copy_assets(folder, options, false);
@@ -211,7 +305,7 @@ void verify_saved(const fs::path& folder, RewardModel& model, const PackedBatch&
   const at::NoGradGuard no_grad;
   const auto saved = load_reward_model(
       folder, {.load = {.model = model.body().options()}, .pooling = model.pooling()});
-  const Tensor before = model.scores(probe), after = saved->scores(probe);
+  const Tensor before = model.outputs(probe), after = saved->outputs(probe);
   const bool equal =
       tolerance > 0 ? ((before - after).abs() <= tolerance * (1 + before.abs())).all().item<bool>()
                     : at::equal(before, after);

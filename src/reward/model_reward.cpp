@@ -35,9 +35,9 @@ Example judged_row(const Rollout& rollout) {
 struct ModelReward::Loaded {
   explicit Loaded(const Options& options)
       : model(model::load_reward_model(
-            options.path,
-            {.load = {.model = {.compute =
-                                    options.bf16 ? at::kBFloat16 : at::ScalarType::Undefined}}})),
+            options.path, {.load = {.model = {.compute = options.bf16 ? at::kBFloat16
+                                                                      : at::ScalarType::Undefined}},
+                           .weights = options.weights})),
         tokenizer(text::Tokenizer::load(data::find_model(options.path).folder)) {
     const std::filesystem::path folder = data::find_model(options.path).folder;
     if (text::ChatTemplate::exists(folder)) chat_template = text::ChatTemplate::load(folder);
@@ -67,6 +67,13 @@ Scores ModelReward::score(const RewardBatch& batch) {
       at::full({static_cast<int64_t>(n)}, std::numeric_limits<float>::quiet_NaN(), at::kFloat);
   out.verdicts.assign(n, Verdict::scored);
   out.notes.resize(n);
+  const model::HeadOutputs& head = loaded_->model->head();
+  const auto outputs = static_cast<int64_t>(head.labels.size());
+  if (outputs > 1) {
+    out.names = head.labels;
+    out.components = at::full({static_cast<int64_t>(n), outputs},
+                              std::numeric_limits<float>::quiet_NaN(), at::kFloat);
+  }
   const int64_t longest =
       loaded_->model->position_limit().value_or(std::numeric_limits<int64_t>::max());
   const bool share = loaded_->model->body().shares_prefixes();
@@ -78,8 +85,9 @@ Scores ModelReward::score(const RewardBatch& batch) {
   const auto flush = [&] {
     if (sequences.empty()) return;
     const PackedBatch packed = pack(sequences, groups, {.share_prefixes = share});
-    out.total.index_copy_(0, at::tensor(rows, at::kLong),
-                          loaded_->model->scores(packed).to(at::kCPU, at::kFloat));
+    const Tensor values = loaded_->model->outputs(packed), at = at::tensor(rows, at::kLong);
+    out.total.index_copy_(0, at, loaded_->model->score_of(values).to(at::kCPU, at::kFloat));
+    if (outputs > 1) out.components.index_copy_(0, at, values.to(at::kCPU, at::kFloat));
     sequences.clear(), rows.clear(), groups = {0}, tokens = 0;
   };
   for (size_t g = 0; g + 1 < batch.groups.size(); ++g) {
@@ -118,6 +126,8 @@ void describe(SettingList& field, ModelReward::Options& o) {
   field("batch_tokens", o.batch_tokens, "Tokens of one forward pass; no effect on the scores",
         {.min = 1});
   field("bf16", o.bf16, "Compute in bfloat16");
+  field("weights", o.weights,
+        "Of the outputs of a head that has several, in the score (empty: those of the model)");
   field(
       "truncate", o.truncate,
       "Cut off the beginning of texts that are longer than the model's table of positions, but for "

@@ -88,6 +88,17 @@ TEST(Peer, TransformersLoadsEverySavedModel) {
     save_reward_model(*model, folder.path() / "saved" / (name + "-new"), {.pad_token_id = 0});
     jobs.push_back(job("score", folder.path() / "saved" / (name + "-new")));
   }
+  // Heads of three outputs: the logits of a classifier with three labels.
+  for (const char* name : {"llama", "bert"}) {
+    const auto model = load_reward_model(
+        test::fixture("models") / name,
+        {.new_head = true,
+         .pooling = name == std::string("bert") ? std::optional(Pooling::pooler) : std::nullopt,
+         .labels = {"helpfulness", "correctness", "brevity"}});
+    save_reward_model(*model, folder.path() / "saved" / (name + std::string("-three")),
+                      {.pad_token_id = 0});
+    jobs.push_back(job("score", folder.path() / "saved" / (name + std::string("-three"))));
+  }
   const Json answers = ask(folder, jobs);
   size_t i = 0;
   for (const std::string& name : decoders) {
@@ -101,6 +112,13 @@ TEST(Peer, TransformersLoadsEverySavedModel) {
   for (const std::string& name : headless) {
     SCOPED_TRACE(name);
     expect_scores(*load_reward_model(folder.path() / "saved" / (name + "-new")), answers.at(i++));
+  }
+  for (const char* name : {"llama", "bert"}) {
+    SCOPED_TRACE(name);
+    const auto three = load_reward_model(folder.path() / "saved" / (name + std::string("-three")));
+    for (size_t k = 0; k < kSequences.size(); ++k)
+      EXPECT_LT(largest(three->outputs(one(kSequences[k])), answers.at(i).at(k)), 5e-5);
+    ++i;
   }
 }
 

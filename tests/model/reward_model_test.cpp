@@ -90,26 +90,88 @@ TEST(RewardModel, RefusesAModelWithoutAHead) {
       << text;
 }
 
-TEST(RewardModel, RefusesAHeadWithTwoLabels) {
-  const test::TemporaryFolder folder;
-  // The head's row twice: a classifier of two labels.
+/// The head's row of a model of one label twice, the second time doubled: a classifier of two
+/// labels whose file says nothing about a score.
+fs::path two_labels(const test::TemporaryFolder& folder) {
   const fs::path one = test::fixture("models/llama-score");
   NewFolder out(folder.path() / "built");
   out.add("config.json", read_file(one / "config.json"));
   NamedTensors tensors;
   const TensorFile source(one / "model.safetensors");
-  for (const data::TensorEntry& entry : source.entries())
-    tensors.emplace_back(entry.name, entry.name == "score.weight"
-                                         ? source.load(entry.name).repeat({2, 1})
-                                         : source.load(entry.name));
+  for (const data::TensorEntry& entry : source.entries()) {
+    const Tensor tensor = source.load(entry.name);
+    tensors.emplace_back(entry.name,
+                         entry.name == "score.weight" ? at::cat({tensor, 2 * tensor}) : tensor);
+  }
   add_tensors(out, "model.safetensors", tensors);
   out.commit();
-  const std::string text =
-      test::refusal(Kind::input, [&] { load_reward_model(folder.path() / "built"); });
+  return folder.path() / "built";
+}
+
+TEST(RewardModel, RefusesAHeadWithTwoLabelsUntilWeightsMakeThemAScore) {
+  const at::NoGradGuard no_grad;
+  const test::TemporaryFolder folder;
+  const fs::path two = two_labels(folder);
+  const std::string text = test::refusal(Kind::input, [&] { load_reward_model(two); });
   EXPECT_NE(text.find("model.safetensors: tensor \"score.weight\": has shape [2, 32], a reward "
                       "head needs [1, 32]"),
             std::string::npos)
       << text;
+  const PackedBatch probe = rows_of(sequences_of("llama-score"));
+  const auto weighted = load_reward_model(two, {.weights = {0.5, 0.25}});
+  EXPECT_TRUE(at::allclose(weighted->scores(probe),
+                           load_reward_model(test::fixture("models/llama-score"))->scores(probe)));
+  EXPECT_NE(test::refusal(Kind::settings, [&] { load_reward_model(two, {.weights = {1}}); })
+                .find("the head has 2 outputs, got 1 weights"),
+            std::string::npos);
+  EXPECT_NE(test::refusal(Kind::input, [&] { load_reward_model(two, {.labels = {"a"}}); })
+                .find("is a head of 2 outputs, and 1 are wanted"),
+            std::string::npos);
+}
+
+TEST(RewardModel, SavesSeveralOutputsAsLabelsWithTheirWeights) {
+  const at::NoGradGuard no_grad;
+  const test::TemporaryFolder folder;
+  const PackedBatch probe = rows_of(sequences_of("llama-score"));
+  for (const char* name : {"llama", "bert"}) {
+    const auto model = load_reward_model(
+        test::fixture("models") / name,
+        {.new_head = true, .labels = {"helpfulness", "brevity"}, .weights = {0.75, 0.25}});
+    ASSERT_EQ(model->outputs(probe).sizes(), (std::vector<int64_t>{probe.rows(), 2}));
+    const fs::path saved = folder.path() / name;
+    save_reward_model(*model, saved, {.pad_token_id = 0}, &probe);
+    const Json config = read_json(saved / "config.json");
+    EXPECT_EQ(config["num_labels"], 2) << name;
+    EXPECT_EQ(config["id2label"], (Json{{"0", "helpfulness"}, {"1", "brevity"}}));
+    EXPECT_EQ(config["label2id"], (Json{{"helpfulness", 0}, {"brevity", 1}}));
+    EXPECT_EQ(config["problem_type"], "regression");
+
+    const auto again = load_reward_model(saved);
+    EXPECT_EQ(again->head().labels, model->head().labels);
+    EXPECT_TRUE(at::equal(again->outputs(probe), model->outputs(probe)));
+    const Tensor by_hand =
+        0.75 * model->outputs(probe).select(1, 0) + 0.25 * model->outputs(probe).select(1, 1);
+    EXPECT_TRUE(at::allclose(again->scores(probe), by_hand, 1e-6, 1e-7));
+
+    // What Bradley-Terry starts from: one output, the same score.
+    const auto merged = load_reward_model(saved, {.merge_outputs = true});
+    EXPECT_EQ(merged->head_weight().size(0), 1);
+    EXPECT_TRUE(at::allclose(merged->scores(probe), by_hand, 1e-5, 1e-6));
+    save_reward_model(*merged, folder.path() / "merged", {.pad_token_id = 0}, &probe);
+    EXPECT_TRUE(at::equal(load_reward_model(folder.path() / "merged")->scores(probe),
+                          merged->scores(probe)));
+  }
+}
+
+TEST(RewardModel, ARowsOutputsDoNotDependOnTheOthers) {
+  const at::NoGradGuard no_grad;
+  const auto model = load_reward_model(test::fixture("models/llama"),
+                                       {.new_head = true, .labels = {"a", "b", "c"}});
+  const std::vector<Sequence> all = sequences_of("llama-score");
+  const Tensor together = model->outputs(rows_of(all));
+  for (size_t i = 0; i < all.size(); ++i)
+    EXPECT_TRUE(at::equal(model->outputs(rows_of({all[i]})),
+                          together.narrow(0, static_cast<int64_t>(i), 1)));
 }
 
 TEST(RewardModel, MakesAHeadWhenAsked) {
