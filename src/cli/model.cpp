@@ -1,4 +1,4 @@
-/// `guerdon model`: what a model folder holds; adapters merged into their model.
+/// `guerdon model`: what a model folder holds; adapters merged into their model; averages.
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -150,6 +150,7 @@ void add_model(CLI::App& program) {
       ->check(CLI::IsMember({"float32", "bfloat16"}))
       ->capture_default_str();
   two->callback([merged] { merge(*merged); });
+  add_model_combine(command);
 }
 
 }  // namespace guerdon::cli

@@ -6,5 +6,6 @@
 namespace guerdon::cli {
 
 void add_model_new(CLI::App* model);
+void add_model_combine(CLI::App* model);
 
 }  // namespace guerdon::cli

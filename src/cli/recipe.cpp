@@ -30,6 +30,8 @@ const std::vector<Known>& known_commands() {
       {"data split", {{"train", "train.jsonl"}, {"test", "test.jsonl"}}},
       {"tokenizer train", {{"output", ""}}},
       {"model new", {{"output", ""}}},
+      {"model average", {{"output", ""}}},
+      {"model extrapolate", {{"output", ""}}},
       {"train", {{"output", ""}}},
       {"eval reward", {{"output", "result.json"}}},
       {"generate", {{"output", "completions.jsonl"}}},
