@@ -47,7 +47,7 @@ int main(int argc, char** argv) try {
     const at::Tensor scores =
         model->scores(pack_pairs(pairs, encoder, order.next(batch))).view({batch, 2});
     const gd::loss::PairScores pair{scores.select(1, 0), scores.select(1, 1)};
-    const at::Tensor loss = gd::loss::bradley_terry(pair).mean();
+    const at::Tensor loss = gd::loss::pair_loss(pair).mean();
 
     optimizer.zero_grad();
     loss.backward();

@@ -3,8 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "guerdon/base/error.h"
@@ -32,13 +30,35 @@ struct Feed::Set {
 
 namespace {
 
+/// The number that a row has for a field. Throws Error (Kind::input) at the row.
+double number_of(const Fields& row, const loss::RowField& field) {
+  const std::string& where = row.where();
+  if (!row.has(field.name)) {
+    if (!field.needed) return field.missing;
+    fail_input(where, "field " + show(field.name) + " is missing",
+               "data.columns=[\"" + field.name + "=NAME\"] reads it from another column");
+  }
+  const Json& value = row.json().at(field.name);
+  if (value.is_boolean()) return value.get<bool>() ? 1.0 : 0.0;
+  const double number = row.number(field.name);
+  const auto refuse = [&](const std::string& range) {
+    fail_input(where, str("field ", show(field.name), " must be ", range, ", got ", number));
+  };
+  const Allowed& a = field.allowed;
+  if (number < a.min) refuse(str("at least ", a.min));
+  if (number > a.max) refuse(str("at most ", a.max));
+  if (number <= a.above) refuse(str("greater than ", a.above));
+  if (number >= a.below) refuse(str("less than ", a.below));
+  return number;
+}
+
 /// Rows of a source that are used after the cut, which is told to the log.
-std::vector<int64_t> used_rows(const data::DataSource& source, const EncodeRow& encode) {
+std::vector<int64_t> used_rows(const data::DataSource& source, const FeedOptions& options) {
   std::vector<data::Cut> cuts(static_cast<size_t>(source.size()));
   parallel_for(source.size(), 16, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       EncodedRow encoded;
-      cuts[static_cast<size_t>(row)] = encode(source.at(row), encoded);
+      cuts[static_cast<size_t>(row)] = encode_row(source.at(row), options, encoded);
     }
   });
   std::vector<int64_t> used;
@@ -100,6 +120,13 @@ data::SamplerOptions sampler_options(const TrainSettings& s) {
           .weights = s.data.weights};
 }
 
+data::Cut encode_row(const Example& example, const FeedOptions& options, EncodedRow& row) {
+  row.id = example.id;
+  for (const loss::RowField& field : options.fields)
+    row.numbers.push_back(number_of(example.fields, field));
+  return options.encode(example, row);
+}
+
 std::vector<Sequence> sequences_of(EncodedRow row) {
   std::vector<Sequence> out;
   for (data::EncodedSequence& encoded : row.sequences) {
@@ -121,7 +148,7 @@ Feed::Feed(const TrainSettings& settings, const std::string& where, FeedOptions 
           options_.types.end()) {
         fail_input(file, "holds " + source.form() + "; " + options_.needed + " needed");
       }
-      set->used.push_back(used_rows(source, options_.encode));
+      set->used.push_back(used_rows(source, options_));
       set->sources.push_back(std::move(source));
       set->first_index.push_back(count);
       count += static_cast<int64_t>(set->used.back().size());
@@ -141,11 +168,9 @@ Feed::~Feed() = default;
 
 EncodedRow Feed::row(const Set& set, const data::Place& place) const {
   const auto source = static_cast<size_t>(place.source);
-  const Example example = set.sources[source].at(set.used[source][static_cast<size_t>(place.row)]);
   EncodedRow out;
-  out.id = example.id;
-  out.margin = example.fields.number_or("margin", std::numeric_limits<double>::quiet_NaN());
-  options_.encode(example, out);
+  encode_row(set.sources[source].at(set.used[source][static_cast<size_t>(place.row)]), options_,
+             out);
   return out;
 }
 
@@ -159,21 +184,27 @@ Batch Feed::batch(const Set& set, const std::vector<data::Place>& places) const 
   Batch batch;
   batch.group = {0};
   std::vector<Sequence> sequences;
-  std::vector<double> index, margin;
+  std::vector<double> index, values;
+  std::vector<std::vector<double>> fields(options_.fields.size());  // a column each
   for (size_t i = 0; i < rows.size(); ++i) {
     batch.ids.push_back(rows[i].id);
-    const double row_margin = rows[i].margin;
+    const std::vector<double> numbers = std::move(rows[i].numbers);
+    values.insert(values.end(), rows[i].values.begin(), rows[i].values.end());
     for (Sequence& sequence : sequences_of(std::move(rows[i]))) {
       index.push_back(static_cast<double>(set.index(places[i])));
-      margin.push_back(row_margin);
+      for (size_t f = 0; f < fields.size(); ++f) fields[f].push_back(numbers[f]);
       sequences.push_back(std::move(sequence));
     }
     batch.group.push_back(static_cast<int64_t>(sequences.size()));
   }
   batch.sequences = pack(sequences, batch.group, {.share_prefixes = options_.share_prefixes});
   batch.columns["index"] = at::tensor(index, at::kDouble);
-  if (!std::all_of(margin.begin(), margin.end(), [](double m) { return std::isnan(m); })) {
-    batch.columns["margin"] = at::tensor(margin, at::kDouble);
+  for (size_t f = 0; f < fields.size(); ++f)
+    batch.columns[options_.fields[f].name] = at::tensor(fields[f], at::kDouble);
+  if (options_.has_values) {
+    GUERDON_CHECK(values.size() == sequences.size(), values.size(), " values for ",
+                  sequences.size(), " sequences");
+    batch.columns["value"] = at::tensor(values, at::kDouble);
   }
   return batch;
 }

@@ -52,7 +52,7 @@ PreviewFile preview_file(const std::string& set, const std::string& file,
   parallel_for(out.rows, 16, [&](int64_t begin, int64_t end) {
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
       EncodedRow encoded;
-      cuts[i] = options.encode(rows.examples[i], encoded);
+      cuts[i] = encode_row(rows.examples[i], options, encoded);
       if (!data::is_kept(cuts[i])) continue;
       const std::vector<Sequence> sequences = sequences_of(std::move(encoded));
       const std::vector<int64_t> group = {0, static_cast<int64_t>(sequences.size())};

@@ -2,10 +2,12 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "guerdon/base/error.h"
 #include "guerdon/base/log.h"
-#include "guerdon/model/reward_model.h"
-#include "guerdon/train/feed.h"
-#include "train/offline.h"
+#include "train/reward_objective.h"
 
 namespace guerdon::train {
 namespace {
@@ -21,14 +23,45 @@ std::optional<model::Pooling> pooling_of(const std::string& name) {
   return std::nullopt;
 }
 
-std::shared_ptr<model::RewardModel> load(const RewardSettings& s, at::Device device = at::kCPU) {
+bool is_one_of(const std::string& name, const std::vector<std::string>& names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// A setting that the objective does not read is a mistake.
+template <class Options>
+void refuse_changed(Options given, const RewardSettings& s, const char* of,
+                    const std::string& where) {
+  Options defaults;
+  const SettingList list = settings_of(given), usual = settings_of(defaults);
+  for (size_t i = 0; i < list.all().size(); ++i) {
+    if (setting_value(list.all()[i]) == setting_value(usual.all()[i])) continue;
+    fail_settings(where, "key " + list.all()[i].path + ": is of " + of + ", and loss_type is " +
+                             show(s.loss_type));
+  }
+}
+
+void refuse_attributes(const RewardSettings& s, const std::string& where) {
+  for (const auto& [name, given] : {std::pair("attributes", !s.attributes.empty()),
+                                    std::pair("score_weights", !s.score_weights.empty())}) {
+    if (given)
+      fail_settings(where, guerdon::str("key ", name, ": is of ratings, and loss_type is ",
+                                        show(s.loss_type)));
+  }
+}
+
+std::shared_ptr<model::RewardModel> load(const RewardSettings& s, const RewardObjective& objective,
+                                         at::Device device = at::kCPU) {
   model::ModelOptions options = model_options(s.train);
   options.device = device;
+  const model::HeadOutputs outputs = objective.outputs();
   return model::load_reward_model(s.train.model_name_or_path,
                                   {.load = {.model = options},
                                    .new_head = true,
                                    .seed = static_cast<uint64_t>(s.train.seed),
-                                   .pooling = pooling_of(s.pooling)});
+                                   .pooling = pooling_of(s.pooling),
+                                   .labels = outputs.labels,
+                                   .weights = outputs.weights,
+                                   .merge_outputs = outputs.labels.empty()});
 }
 
 /// A longer row would stop the run when its turn comes.
@@ -58,33 +91,30 @@ data::EncodeOptions encode_options(const model::RewardModel& model) {
 }
 
 FeedOptions feed_options(const RewardSettings& settings, const std::string& where,
-                         const Words& words, const model::RewardModel& model) {
-  return {.types = {data::DatasetType::preference},
-          .needed = "preference pairs are",
-          .encode =
-              [&words, cut = TruncationRule(length_limit(settings, model), settings.truncation_mode,
-                                            where)](const Example& example, EncodedRow& row) {
-                data::EncodedPair pair = words.encoder().reward_pair(example);
-                const data::Cut what = cut(pair);
-                // No token is predicted.
-                for (data::EncodedSequence* s : {&pair.chosen, &pair.rejected}) s->trained.clear();
-                row.sequences = {std::move(pair.chosen), std::move(pair.rejected)};
-                return what;
-              },
-          .share_prefixes = model.body().shares_prefixes()};
+                         const RewardObjective& objective, const Words& words,
+                         const model::RewardModel& model) {
+  FeedOptions out = objective.rows(
+      words, TruncationRule(length_limit(settings, model), settings.truncation_mode, where));
+  // No token is predicted.
+  out.encode = [encode = out.encode](const Example& example, EncodedRow& row) {
+    const data::Cut what = encode(example, row);
+    for (data::EncodedSequence& sequence : row.sequences) sequence.trained.clear();
+    return what;
+  };
+  out.share_prefixes = model.body().shares_prefixes();
+  return out;
 }
 
-/// A reward model learns which of two responses people prefer (Bradley-Terry; Ouyang et al. 2022,
-/// arXiv:2203.02155, eq. 1).
+/// A model with a head learns what its objective asks of it.
 class RewardModelling final : public Algorithm {
  public:
   RewardModelling(const RewardSettings& settings, const std::string& where)
-      : settings_(settings),
+      : objective_(make_objective(settings, where)),
         folder_(model::model_folder(settings.train.model_name_or_path)),
-        model_(load(settings)),
+        model_(load(settings, *objective_)),
         words_(folder_, settings.chat_template_path, encode_options(*model_)),
-        feed_(settings.train, where, feed_options(settings, where, words_, *model_)) {
-    if (!settings.loss.center_rewards_coefficient) freeze_shifts(*model_);
+        feed_(settings.train, where, feed_options(settings, where, *objective_, words_, *model_)) {
+    if (!objective_->feels_shifts()) freeze_shifts(*model_);
     lora_ = add_lora(model_->body(), settings.lora, static_cast<uint64_t>(settings.train.seed));
     const Batch first = *feed_.in_order("", 0);
     std::vector<int64_t> groups;
@@ -98,31 +128,33 @@ class RewardModelling final : public Algorithm {
   void parts(Parts& parts) override {
     parts.module("model", *model_);
     parts.nested("data", feed_);
+    objective_->parts(parts);
   }
-  Batch collect(int64_t) override { return feed_.next(); }
-  Outputs forward(const Batch& part) override { return {.scores = model_->scores(part.sequences)}; }
-
-  // Rows are (chosen, rejected), (chosen, rejected), ...
+  Batch collect(int64_t) override {
+    Batch batch = objective_->counted(feed_.next());
+    objective_->begin_step(batch);
+    return batch;
+  }
+  Outputs forward(const Batch& part) override {
+    return {.scores = model_->outputs(part.sequences)};
+  }
   Loss loss(const Outputs& out, const Batch& part, const Totals& whole) override {
-    const Tensor pairs = out.scores.view({-1, 2});
-    const loss::PairScores scores{pairs.select(1, 0), pairs.select(1, 1)};
-    const auto margin = part.columns.find("margin");
-    const Tensor margins =
-        margin == part.columns.end() ? Tensor() : margin->second.view({-1, 2}).select(1, 0);
-    const Tensor won = (scores.chosen > scores.rejected).to(at::kFloat);
-    return {loss::share(loss::bradley_terry(scores, margins, settings_.loss), whole.groups),
-            {{"min_reward", out.scores.min(), Metric::Merge::min},
-             {"mean_reward", loss::share(out.scores, whole.rows)},
-             {"max_reward", out.scores.max(), Metric::Merge::max},
-             {"accuracy", loss::share(won, whole.groups)},
-             {"margin", loss::share(scores.chosen - scores.rejected, whole.groups)}}};
+    const Tensor scores = model_->score_of(out.scores.detach());
+    Loss found = objective_->loss(out.scores, part, whole);
+    found.metrics.insert(found.metrics.begin(), {{"min_reward", scores.min(), Metric::Merge::min},
+                                                 {"mean_reward", loss::share(scores, whole.rows)},
+                                                 {"max_reward", scores.max(), Metric::Merge::max}});
+    return found;
   }
+  void after_step(int64_t) override { objective_->end_step(); }
 
   int64_t steps_per_epoch() const override { return feed_.steps_per_epoch(); }
   std::string data_fingerprint() const override { return feed_.fingerprint(); }
   std::vector<std::string> evaluation_sets() const override { return feed_.evaluation_sets(); }
   std::optional<Batch> evaluation(const std::string& set, int64_t index) override {
-    return feed_.evaluation(set, index);
+    std::optional<Batch> batch = feed_.evaluation(set, index);
+    if (batch) batch = objective_->counted(std::move(*batch));
+    return batch;
   }
   void save(NewFolder& folder) override {
     if (lora_) return model::write_adapter(folder, *model_, "default", folder_.string());
@@ -143,7 +175,7 @@ class RewardModelling final : public Algorithm {
   }
 
  private:
-  const RewardSettings& settings_;
+  std::unique_ptr<RewardObjective> objective_;
   std::filesystem::path folder_;
   std::shared_ptr<model::RewardModel> model_;
   Words words_;
@@ -160,9 +192,20 @@ void describe(SettingList& field, RewardSettings& s) {
         {.min = 2});
   field("truncation_mode", s.truncation_mode, "What becomes of longer pairs",
         {.choices = truncation_modes()});
-  field("center_rewards_coefficient", s.loss.center_rewards_coefficient,
-        "Weight of (chosen + rejected)^2, which keeps scores around zero; 0.01 is usual",
-        {.min = 0.0});
+  std::vector<std::string> loss_types = loss::pair_loss_types();
+  for (const auto& more : {loss::list_loss_types(), loss::rating_loss_types()})
+    loss_types.insert(loss_types.end(), more.begin(), more.end());
+  field("loss_type", s.loss_type,
+        "What is learnt: pairs, by the logistic or the normal distribution's function of the "
+        "scores' difference; ranked lists; or ratings",
+        {.choices = loss_types});
+  describe(field, s.loss);
+  describe(field, s.list);
+  describe(field, s.rating);
+  field("attributes", s.attributes,
+        "Ratings: the fields that are learnt, each by outputs of its own");
+  field("score_weights", s.score_weights,
+        "Ratings: weights of the attributes in the score (empty: equal ones)");
   field("pooling", s.pooling,
         "What the head reads: the last token, the first, their mean, or BERT's pooler; \"\": the "
         "model's own",
@@ -172,40 +215,51 @@ void describe(SettingList& field, RewardSettings& s) {
   field.group("lora", s.lora);
 }
 
-Explanation explanation_of(const RewardSettings& s, const std::string&) {
+std::unique_ptr<RewardObjective> make_objective(const RewardSettings& s, const std::string& where) {
+  const bool ratings = is_one_of(s.loss_type, loss::rating_loss_types());
+  const bool lists = is_one_of(s.loss_type, loss::list_loss_types());
+  const bool pairs = !ratings && !lists;
+  if (!ratings) {
+    refuse_changed(s.rating, s, "ratings", where);
+    refuse_attributes(s, where);
+  }
+  if (!lists) refuse_changed(s.list, s, "lists", where);
+  if (!pairs) {
+    loss::PairOptions others = s.loss;
+    if (lists) others.score_penalty = 0.0;  // a chain has one too
+    refuse_changed(others, s, "pairs", where);
+  }
+  return ratings ? make_rating_objective(s, where)
+         : lists ? make_list_objective(s, where)
+                 : make_pair_objective(s, where);
+}
+
+Explanation explanation_of(const RewardSettings& s, const std::string& where) {
   RewardSettings copy = s;
-  return {
-      {.title = "loss of a pair", .lines = loss::explain(s.loss)},
-      {.title = "divided by",
-       .lines = {"P, the pairs of the whole optimizer step: L = sum over pairs / P",
-                 "accuracy and margin are divided by P too, mean_reward by its 2 P responses"}},
-      {.title = "signs",
-       .lines = {"L is minimised: a higher score means a better response",
-                 "margin (the metric) = chosen - rejected, without the row's margin; accuracy "
-                 "counts chosen > rejected",
-                 s.loss.center_rewards_coefficient
-                     ? "scores are kept around 0"
-                     : "only differences of scores mean something: a constant added to all of them "
-                       "changes nothing (center_rewards_coefficient keeps them around 0)"}},
-      explain_step(s.train, "pairs"),
-      explain_settings(settings_of(copy),
-                       {"center_rewards_coefficient", "pooling", "max_length", "truncation_mode"}),
-  };
+  const std::unique_ptr<RewardObjective> objective = make_objective(s, where);
+  Explanation out = objective->explanation();
+  out.push_back(explain_step(s.train, objective->unit()));
+  out.push_back(explain_settings(settings_of(copy), {"loss_type", "center_rewards_coefficient",
+                                                     "pooling", "max_length", "truncation_mode"}));
+  return out;
 }
 
 Preview preview_of(const RewardSettings& settings, const std::string& where,
                    const PreviewOptions& options) {
-  const std::shared_ptr<model::RewardModel> reward = load(settings, at::kMeta);
-  if (!settings.loss.center_rewards_coefficient) freeze_shifts(*reward);
+  const std::unique_ptr<RewardObjective> objective = make_objective(settings, where);
+  const std::shared_ptr<model::RewardModel> reward = load(settings, *objective, at::kMeta);
+  if (!objective->feels_shifts()) freeze_shifts(*reward);
   if (settings.lora.r > 0) add_lora(reward->body(), settings.lora, 0);
-  Preview out{.unit = "pairs", .log_probs = false, .saved_is_opened = settings.lora.r == 0};
+  Preview out{
+      .unit = objective->unit(), .log_probs = false, .saved_is_opened = settings.lora.r == 0};
   out.models.push_back({.role = "model",
                         .folder = model::model_folder(settings.train.model_name_or_path),
                         .module = reward,
                         .body = &reward->body()});
   const Words words(out.models[0].folder, settings.chat_template_path, encode_options(*reward));
-  out.files = preview_files(settings.train, where, feed_options(settings, where, words, *reward),
-                            options.rows);
+  out.files =
+      preview_files(settings.train, where,
+                    feed_options(settings, where, *objective, words, *reward), options.rows);
   if (reward->pooling() == model::Pooling::mean) {
     for (PreviewFile& file : out.files)
       for (model::PassSize& group : file.groups) group.targets = group.tokens;

@@ -99,7 +99,7 @@ class ReportAtEnd {
 std::span<const Method> methods() {
   static const Method all[] = {
       {"sft", "Supervised fine-tuning of a language model", make<SftSettings, make_sft>},
-      {"reward", "A reward model from preference pairs (Bradley-Terry)",
+      {"reward", "A reward model from preference pairs (Bradley-Terry), ranked lists or ratings",
        make<RewardSettings, make_reward>},
       {"dpo", "Direct preference optimisation and its relatives", make<DpoSettings, make_dpo>},
       {"grpo", "Group relative policy optimisation against rewards", make<GrpoSettings, make_grpo>},

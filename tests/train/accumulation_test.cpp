@@ -23,14 +23,48 @@ struct Case {
 };
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
+/// Ten responses with two ratings, of which some are missing.
+std::string rated_rows(const test::TemporaryFolder& folder) {
+  std::string rows;
+  for (int i = 0; i < 10; ++i) {
+    rows += Json{{"prompt", "red but"},
+                 {"completion", i % 2 == 0 ? " a dog sleeps." : " slowly the river!"},
+                 {"a", i % 4},
+                 {"b", i % 3 == 0 ? Json(nullptr) : Json(i % 5)}}
+                .dump() +
+            "\n";
+  }
+  return folder.file("rated.jsonl", rows).string();
+}
+
+/// Ten lists of two to four responses; the values of one are equal.
+std::string ranked_rows(const test::TemporaryFolder& folder) {
+  const std::vector<std::string> words = {" a dog", " slowly the river!", " me", " tree falls"};
+  std::string rows;
+  for (size_t i = 0; i < 10; ++i) {
+    Json row = {{"prompt", "red but"}, {"responses", Json::array()}, {"scores", Json::array()}};
+    for (size_t k = 0; k < 2 + i % 3; ++k) {
+      row["responses"].push_back(words[(i + k) % 4]);
+      row["scores"].push_back(i == 3 ? 1.0 : static_cast<double>((i * 7 + k * 3) % 5));
+    }
+    rows += row.dump() + "\n";
+  }
+  return folder.file("ranked.jsonl", rows).string();
+}
+
 /// A method of the library on a tiny model, 8 groups a step. It lives as long as its settings.
 std::unique_ptr<Algorithm> of_method(const std::string& name, Json more = Json::object()) {
   static std::vector<std::unique_ptr<Trainer>> trainers;
   static const test::TemporaryFolder folder;
+  const bool ratings = more.contains("attributes");
+  const bool lists = more.contains("loss_type") && more["loss_type"] == "plackett_luce";
   more["model_name_or_path"] =
-      test::fixture(name == "reward" ? "trl/reward_model" : "trl/model").string();
+      test::fixture(name == "reward" && !ratings ? "trl/reward_model" : "trl/model").string();
   more["data"]["train"] =
-      test::fixture(name == "sft" ? "trl/conversations.jsonl" : "trl/chats.jsonl").string();
+      ratings ? rated_rows(folder)
+      : lists
+          ? ranked_rows(folder)
+          : test::fixture(name == "sft" ? "trl/conversations.jsonl" : "trl/chats.jsonl").string();
   trainers.push_back(method(name).make());
   apply_settings(trainers.back()->settings(), more, "settings");
   RunFolder run(folder.path() / std::to_string(trainers.size()), false);
@@ -59,6 +93,18 @@ std::vector<Case> cases() {
       {"reward",
        [] {
          return of_method("reward", {{"center_rewards_coefficient", 0.01}});
+       }},
+      {"reward_dynamic_labels",
+       [] {
+         return of_method("reward", {{"label_smoothing", 0.1}, {"dynamic_label_rate", 0.3}});
+       }},
+      {"reward_lists",
+       [] {
+         return of_method("reward", {{"loss_type", "plackett_luce"}, {"list_temperature", 0.5}});
+       }},
+      {"reward_ratings",
+       [] {
+         return of_method("reward", {{"loss_type", "huber"}, {"attributes", {"a", "b"}}});
        }},
       {"dpo",
        [] {

@@ -14,17 +14,19 @@
 #include "guerdon/data/sampler.h"
 #include "guerdon/data/source.h"
 #include "guerdon/data/truncation.h"
+#include "guerdon/loss/row_field.h"
 #include "guerdon/model/batch.h"
 #include "guerdon/optim/parts.h"
 #include "guerdon/train/settings.h"
 
 namespace guerdon::train {
 
-/// A row ready for the packer: one sequence, or the chosen and the rejected one.
+/// A row ready for the packer: one sequence, the chosen and the rejected one, or a list.
 struct EncodedRow {
   std::string id;
   std::vector<data::EncodedSequence> sequences;
-  double margin;  ///< the row's field "margin", NaN when it has none
+  std::vector<double> numbers;  ///< of FeedOptions::fields
+  std::vector<double> values;   ///< of the sequences, where FeedOptions::has_values
 };
 
 /// Turns an example into the sequences of `row` and cuts them; what the cut says decides whether
@@ -36,7 +38,9 @@ struct FeedOptions {
   std::vector<data::DatasetType> types;
   std::string needed;  ///< "preference pairs are": ends the refusal of other data
   EncodeRow encode;
-  bool share_prefixes = true;  ///< false for encoders
+  bool share_prefixes = true;               ///< false for encoders
+  std::vector<loss::RowField> fields = {};  ///< what the loss reads of a row, beside its texts
+  bool has_values = false;                  ///< `encode` gives each sequence a value
 };
 
 /// How files are read under these settings.
@@ -52,6 +56,10 @@ std::vector<std::pair<std::string, std::vector<std::string>>> evaluation_files(
 /// The sequences of a row as the packer takes them.
 std::vector<Sequence> sequences_of(EncodedRow row);
 
+/// An example as the method takes it; what the cut says decides whether it is used. Throws Error
+/// (Kind::input) at the row.
+data::Cut encode_row(const Example& example, const FeedOptions& options, EncodedRow& row);
+
 /// The files of `data.train` and `data.eval`. Opening encodes every row once (on all threads) to
 /// see which are used: as in TRL, rows that the truncation rule drops are no part of an epoch. Rows
 /// are encoded again when they are used, so memory does not grow with the tokens.
@@ -63,8 +71,8 @@ class Feed {
   ~Feed();
 
   /// The next rows of the epoch, at most those of one optimizer step. Columns: "index", which
-  /// counts all used training rows, and "margin" where a row has one. Rows are groups, even of one
-  /// sequence.
+  /// counts all used training rows, FeedOptions::fields, and "value" where sequences have one. Rows
+  /// are groups, even of one sequence.
   Batch next();
   int64_t steps_per_epoch() const;
   std::vector<std::string> evaluation_sets() const;

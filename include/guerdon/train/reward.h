@@ -1,10 +1,13 @@
-/// Reward models from preference pairs.
+/// Reward models from preference pairs, ranked lists, or ratings.
 #pragma once
 
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "guerdon/loss/listwise.h"
+#include "guerdon/loss/rating.h"
 #include "guerdon/loss/reward_model.h"
 #include "guerdon/train/algorithm.h"
 #include "guerdon/train/explain.h"
@@ -14,13 +17,19 @@
 
 namespace guerdon::train {
 
-/// TRL's RewardConfig.
+/// TRL's RewardConfig, and more. `loss_type` says what is learnt from: pairs
+/// (loss::pair_loss_types), lists (loss::list_loss_types) or ratings (loss::rating_loss_types).
 struct RewardSettings {
   TrainSettings train{.learning_rate = 1e-4};
   LoraSettings lora;
   std::optional<int64_t> max_length = 1024;
   std::string truncation_mode = "filter";
-  loss::BradleyTerryOptions loss;
+  std::string loss_type = "bradley_terry";
+  loss::PairOptions loss;
+  loss::ListOptions list;
+  loss::RatingOptions rating;
+  std::vector<std::string> attributes;  ///< of ratings: the fields that are learnt
+  std::vector<double> score_weights;    ///< of the attributes in the score; empty: equal ones
   std::string pooling;
   std::string chat_template_path;
 };

@@ -1,0 +1,286 @@
+// What the fields of the rows do to a reward model's training.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <tuple>
+
+#include "guerdon/base/file.h"
+#include "guerdon/model/reward_model.h"
+#include "guerdon/train/trainer.h"
+#include "support/data.h"
+#include "support/errors.h"
+#include "support/temporary.h"
+
+namespace guerdon::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+class RewardTraining : public testing::Test {
+ protected:
+  /// The fixtures' pairs, each changed, as a file of its own.
+  std::string pairs(const std::function<void(Json& row, size_t index)>& change,
+                    size_t rows = 20) const {
+    std::istringstream text(read_file(test::fixture("trl/plain.jsonl")));
+    std::string out;
+    size_t index = 0;
+    for (std::string line; index < rows && std::getline(text, line); ++index) {
+      Json row = parse_json(line, "plain.jsonl");
+      change(row, index);
+      out += row.dump() + "\n";
+    }
+    return folder_.file("pairs-" + std::to_string(count_++) + ".jsonl", out).string();
+  }
+  Json settings(const std::string& file, Json more = Json::object()) const {
+    more["model_name_or_path"] =
+        test::fixture(more.contains("attributes") ? "trl/model" : "trl/reward_model").string();
+    more["data"]["train"] = file;
+    more["train_sampling_strategy"] = "sequential";
+    const Json usual = {
+        {"per_device_train_batch_size", 4}, {"max_steps", 1}, {"learning_rate", 3e-3}};
+    for (const auto& [name, value] : usual.items()) {
+      if (!more.contains(name)) more[name] = value;
+    }
+    return more;
+  }
+  fs::path run(const Json& s, bool resume = false, fs::path output = {}) const {
+    if (output.empty()) output = folder_.path() / ("run-" + std::to_string(count_++));
+    run_training(
+        s, {.method = "reward", .where = "settings.json", .output = output, .resume = resume});
+    return output;
+  }
+  Json first_step(const Json& s) const {
+    std::istringstream text(read_file(run(s) / "metrics.jsonl"));
+    std::string line;
+    std::getline(text, line);
+    return parse_json(line, "metrics.jsonl");
+  }
+  double first_loss(const Json& s) const { return first_step(s)["loss"].get<double>(); }
+
+  const test::TemporaryFolder folder_;
+  mutable int count_ = 0;
+};
+
+TEST_F(RewardTraining, StrengthScalesTheLoss) {
+  const std::string file = pairs([](Json& row, size_t) { row["strength"] = 2; });
+  EXPECT_NEAR(first_loss(settings(file, {{"strength", "scale"}})), 2 * first_loss(settings(file)),
+              1e-6);
+}
+
+TEST_F(RewardTraining, APairOfWeightZeroIsNotThere) {
+  const std::string all = pairs([](Json& row, size_t i) { row["weight"] = i < 2 ? 1 : 0; });
+  const std::string two = pairs([](Json&, size_t) {}, 2);
+  const Json weighted = first_step(settings(all, {{"row_weights", true}})),
+             alone = first_step(settings(two));
+  for (const char* name : {"loss", "accuracy", "margin", "grad_norm"})
+    EXPECT_NEAR(weighted[name].get<double>(), alone[name].get<double>(), 1e-6) << name;
+}
+
+TEST_F(RewardTraining, ATieIsNeitherRightNorWrong) {
+  const std::string tied = pairs([](Json& row, size_t i) { row["tie"] = i % 2 == 1; });
+  const std::string ordered =
+      pairs([](Json& row, size_t i) { row["weight"] = i % 2 == 1 ? 0 : 1; });
+  const Json with = first_step(settings(tied, {{"ties", "rao_kupper"}})),
+             without = first_step(settings(ordered, {{"row_weights", true}}));
+  EXPECT_EQ(with["accuracy"], without["accuracy"]);
+  EXPECT_NE(with["loss"], without["loss"]);
+}
+
+TEST_F(RewardTraining, AnyColumnCanStandForAField) {
+  const std::string file = pairs([](Json& row, size_t) { row["how_much"] = 3; });
+  Json s = settings(file, {{"strength", "margin"}});
+  s["data"]["columns"] = {"strength=how_much"};
+  const std::string margins = pairs([](Json& row, size_t) { row["margin"] = 3; });
+  EXPECT_NEAR(first_loss(s), first_loss(settings(margins)), 1e-6);
+}
+
+TEST_F(RewardTraining, RefusesRowsBeforeTheFirstStep) {
+  const auto refused = [&](const std::string& file, const Json& more) {
+    return test::refusal(Kind::input, [&] { run(settings(file, more)); });
+  };
+  const std::string none = pairs([](Json& row, size_t i) {
+    if (i != 7) row["strength"] = 1;
+  });
+  EXPECT_EQ(refused(none, {{"strength", "scale"}}), none + ":8: field \"strength\" is missing");
+  const std::string negative =
+      pairs([](Json& row, size_t i) { row["strength"] = i == 3 ? -1 : 1; });
+  EXPECT_EQ(refused(negative, {{"strength", "scale"}}),
+            negative + ":4: field \"strength\" must be greater than 0, got -1");
+  const std::string text = pairs([](Json& row, size_t i) {
+    if (i == 0) row["tie"] = "yes";
+  });
+  EXPECT_EQ(refused(text, {{"ties", "win_tie"}}),
+            text + ":1: field \"tie\" must be a number, got \"yes\"");
+  EXPECT_NE(test::refusal(Kind::settings,
+                          [&] {
+                            run(settings(text, {{"loss_type", "probit"}, {"ties", "rao_kupper"}}));
+                          })
+                .find("settings.json: key ties"),
+            std::string::npos);
+}
+
+TEST_F(RewardTraining, SettingsOfOtherObjectivesAreRefused) {
+  const auto refused = [&](const Json& more) {
+    return test::refusal(Kind::settings, [&] { run(settings("rows.jsonl", more)); });
+  };
+  EXPECT_EQ(refused({{"loss_type", "mse"}}),
+            "settings.json: key attributes: must name the fields that mse learns");
+  EXPECT_EQ(refused({{"loss_type", "mse"}, {"attributes", {"a"}}, {"label_smoothing", 0.1}}),
+            "settings.json: key label_smoothing: is of pairs, and loss_type is \"mse\"");
+  EXPECT_EQ(refused({{"attributes", {"a"}}}),
+            "settings.json: key attributes: is of ratings, and loss_type is \"bradley_terry\"");
+  EXPECT_EQ(refused({{"loss_type", "mse"}, {"attributes", {"a", "b"}}, {"score_weights", {1.0}}}),
+            "settings.json: key score_weights: has 1 weights for 2 attributes");
+  EXPECT_EQ(refused({{"loss_type", "mse"}, {"attributes", {"a", "a"}}}),
+            "settings.json: key attributes: names a field twice");
+}
+
+TEST_F(RewardTraining, RatingsAreLearntByHeartWhereTheyAreThere) {
+  std::string rows;
+  for (const auto& [text, quality, length] :
+       {std::tuple(" blue sings.", Json(4), Json(1)),
+        std::tuple(" old but!", Json(0), Json(nullptr)),
+        std::tuple(" tree falls.", Json(-100), Json(2)), std::tuple(" a cat.", Json(2), Json(1))})
+    rows += Json{{"prompt", "red?"}, {"completion", text}, {"quality", quality}, {"length", length}}
+                .dump() +
+            "\n";
+  Json s =
+      settings(folder_.file("rated.jsonl", rows).string(), {{"loss_type", "mse"},
+                                                            {"attributes", {"quality", "length"}},
+                                                            {"score_weights", {1.0, -0.5}},
+                                                            {"max_steps", 150},
+                                                            {"learning_rate", 1e-2}});
+  const fs::path output = run(s);
+  std::istringstream text(read_file(output / "metrics.jsonl"));
+  Json last;
+  for (std::string line; std::getline(text, line);) last = parse_json(line, "metrics.jsonl");
+  EXPECT_LT(last["loss"].get<double>(), 0.05);
+  EXPECT_LT(last["mse/quality"].get<double>(), 0.05);
+
+  const auto saved = model::load_reward_model(output);
+  EXPECT_EQ(saved->head().labels, (std::vector<std::string>{"quality", "length"}));
+  EXPECT_EQ(saved->head().weights, (std::vector<double>{1.0, -0.5}));
+
+  // Bradley-Terry goes on from it with one output.
+  Json pair = settings(pairs([](Json&, size_t) {}), {{"learning_rate", 1e-9}});
+  pair["model_name_or_path"] = output.string();
+  const auto one = model::load_reward_model(run(pair));
+  EXPECT_EQ(one->head_weight().size(0), 1);
+  const std::vector<Sequence> tokens = {{.tokens = {5, 6, 7}}, {.tokens = {9, 4, 4, 8}}};
+  const at::NoGradGuard no_grad;
+  EXPECT_TRUE(
+      at::allclose(one->scores(pack(tokens, {})), saved->scores(pack(tokens, {})), 1e-4, 1e-4));
+}
+
+TEST_F(RewardTraining, HeadsWithMoreThanOneNumberForARating) {
+  const std::string file = folder_
+                               .file("rated.jsonl", R"({"prompt": "a", "completion": "b", "x": 1}
+{"prompt": "a", "completion": "c", "x": 3}
+)")
+                               .string();
+  const auto head = [&](const Json& more) {
+    Json s = more;
+    s["attributes"] = {"x"};
+    return model::load_reward_model(run(settings(file, s)))->head();
+  };
+  EXPECT_EQ(head({{"loss_type", "gaussian"}}).labels,
+            (std::vector<std::string>{"x", "x/raw_deviation"}));
+  EXPECT_EQ(head({{"loss_type", "gaussian"}}).weights, (std::vector<double>{1, 0}));
+  EXPECT_EQ(head({{"loss_type", "quantile"}, {"quantiles", {0.25, 0.75}}}).labels,
+            (std::vector<std::string>{"x/0.25", "x/0.75"}));
+}
+
+TEST_F(RewardTraining, ARowWithoutAnyRatingIsRefused) {
+  const std::string file = folder_
+                               .file("rated.jsonl", R"({"prompt": "a", "completion": "b", "x": 1}
+{"prompt": "a", "completion": "c", "x": -100}
+)")
+                               .string();
+  EXPECT_EQ(test::refusal(Kind::input,
+                          [&] {
+                            run(settings(file, {{"loss_type", "huber"}, {"attributes", {"x"}}}));
+                          }),
+            file + ":2: has no rating (none of \"x\")");
+}
+
+TEST_F(RewardTraining, NemosRegressionRowsAreRatings) {
+  const std::string list = folder_
+                               .file("scored.jsonl", R"({"text": "a dog", "label": [1, -100]}
+{"text": "a cat", "label": [3, 2]}
+)")
+                               .string();
+  const std::string named = folder_
+                                .file("named.jsonl", R"({"text": "a dog", "x": 1}
+{"text": "a cat", "x": 3, "y": 2}
+)")
+                                .string();
+  const Json more = {{"loss_type", "mse"}, {"attributes", {"x", "y"}}};
+  EXPECT_EQ(first_loss(settings(list, more)), first_loss(settings(named, more)));
+}
+
+TEST_F(RewardTraining, AListOfTwoIsAPair) {
+  std::string lists;
+  const std::string rows = pairs([&](Json& row, size_t i) {
+    const bool first = i % 2 == 0;
+    lists += Json{{"prompt", row["prompt"]},
+                  {"responses",
+                   {row[first ? "chosen" : "rejected"], row[first ? "rejected" : "chosen"]}},
+                  {"ranks", {first ? 1 : 2, first ? 2 : 1}}}
+                 .dump() +
+             "\n";
+  });
+  const std::string file = folder_.file("lists.jsonl", lists).string();
+  const Json pair = first_step(settings(rows));
+  for (const char* type : {"plackett_luce", "ordered_chain"}) {
+    const Json list = first_step(settings(file, {{"loss_type", type}}));
+    for (const char* name : {"loss", "accuracy", "mean_reward", "grad_norm"})
+      EXPECT_NEAR(list[name].get<double>(), pair[name].get<double>(), 1e-5) << type << name;
+  }
+}
+
+TEST_F(RewardTraining, ListsOfAnyLengthAreLearntByHeart) {
+  const std::string file =
+      folder_
+          .file(
+              "lists.jsonl",
+              R"({"prompt": "red?", "responses": [" a dog.", " old but!", " blue sings."], "scores": [3, 1, 2]}
+{"prompt": "green?", "responses": [" river.", " cat."], "scores": [0, 1]}
+{"prompt": "green?", "responses": [" slowly", " young", " a tree", " me"], "scores": [1, 1, 1, 1]}
+)")
+          .string();
+  const fs::path output = run(
+      settings(file, {{"loss_type", "plackett_luce"}, {"max_steps", 60}, {"learning_rate", 1e-2}}));
+  std::istringstream lines(read_file(output / "metrics.jsonl"));
+  Json last;
+  for (std::string line; std::getline(lines, line);) last = parse_json(line, "metrics.jsonl");
+  EXPECT_EQ(last["accuracy"], 1.0);
+  EXPECT_LT(last["loss"].get<double>(), 0.1);
+}
+
+TEST_F(RewardTraining, DynamicLabelsMoveAndResumeBitForBit) {
+  const Json s = settings(pairs([](Json&, size_t) {}), {{"dynamic_label_rate", 0.3},
+                                                        {"max_steps", 8},
+                                                        {"save_steps", 3},
+                                                        {"save_total_limit", nullptr}});
+  const fs::path whole = run(s), cut = run(s);
+  const Json state = read_json(whole / "checkpoints/step-000003/state.json");
+  const Json& labels = state["rows"]["algorithm.dynamic.labels"];
+  EXPECT_EQ(labels.size(), 12u) << "three steps of four pairs";
+  for (const auto& [id, label] : labels.items()) {
+    EXPECT_LT(label.get<double>(), 1.0);
+    EXPECT_GT(label.get<double>(), 0.6);
+  }
+  fs::remove_all(cut / "checkpoints/step-000008");
+  fs::remove_all(cut / "checkpoints/step-000006");
+  run(s, true, cut);
+  for (const char* file : {"model/model.safetensors", "checkpoints/step-000008/state.safetensors"})
+    EXPECT_EQ(read_file(cut / file), read_file(whole / file)) << file;
+  EXPECT_EQ(read_json(cut / "checkpoints/step-000008/state.json")["rows"],
+            read_json(whole / "checkpoints/step-000008/state.json")["rows"]);
+}
+
+}  // namespace
+}  // namespace guerdon::train
