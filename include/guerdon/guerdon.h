@@ -35,6 +35,7 @@
 #include "guerdon/eval/best_of_n.h"
 #include "guerdon/eval/calibration.h"
 #include "guerdon/eval/credit.h"
+#include "guerdon/eval/detect.h"
 #include "guerdon/eval/distance.h"
 #include "guerdon/eval/items.h"
 #include "guerdon/eval/judge.h"

@@ -33,6 +33,8 @@ void add_eval(CLI::App& program) {
   add_eval_calibration(command);
   add_eval_best_of_n(command);
   add_eval_distance(command);
+  add_eval_detect(command);
+  add_eval_agreement(command);
 }
 
 }  // namespace guerdon::cli

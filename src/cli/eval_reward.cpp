@@ -1,4 +1,6 @@
 /// `guerdon eval reward`: how good a judge is on preference pairs.
+#include <iterator>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -11,6 +13,7 @@
 #include "guerdon/base/log.h"
 #include "guerdon/base/signals.h"
 #include "guerdon/eval/judge.h"
+#include "guerdon/eval/suite.h"
 
 namespace guerdon::cli {
 namespace {
@@ -20,7 +23,7 @@ struct Arguments {
   ResultArguments result;
   std::string model, tokenizer;
   std::vector<std::string> by;
-  int64_t batch_size = kBatchSize;
+  int64_t batch_size = kBatchSize, worst = 10;
 };
 
 void eval_reward(const Arguments& arguments) {
@@ -39,14 +42,18 @@ void eval_reward(const Arguments& arguments) {
   const ProgressSink progress = Console::get().progress();
   std::vector<eval::ScoredPair> pairs;
   std::map<std::string, int64_t> seen;
+  std::multimap<double, Json> worst;  // by margin, the most negative first
   for (int64_t row = 0; row < source.size();) {
     if (stop_signal() != 0) return;
     const std::vector<Example> rows = next_rows(source, row, arguments.batch_size);
-    for (eval::ScoredPair& pair :
-         eval::score_pairs(*judge.reward, rows, columns, tokenizer ? &*tokenizer : nullptr)) {
-      for (const auto& [column, value] : pair.subsets) ++seen[column];
-      pairs.push_back(std::move(pair));
-      ++row;
+    std::vector<eval::ScoredPair> judged =
+        eval::score_pairs(*judge.reward, rows, columns, tokenizer ? &*tokenizer : nullptr);
+    for (size_t i = 0; i < judged.size(); ++i, ++row) {
+      for (const auto& [column, value] : judged[i].subsets) ++seen[column];
+      const double margin = judged[i].chosen - judged[i].rejected;
+      if (margin < 0) worst.emplace(margin, eval::disagreement_json(rows[i], margin, 1));
+      if (worst.size() > static_cast<size_t>(arguments.worst)) worst.erase(std::prev(worst.end()));
+      pairs.push_back(std::move(judged[i]));
     }
     progress({.task = "judging", .done = row, .total = source.size(), .unit = "pair"});
   }
@@ -57,6 +64,8 @@ void eval_reward(const Arguments& arguments) {
   }
   const eval::PairBenchmark result = eval::benchmark(pairs);
   Json json = eval::benchmark_json(result);
+  json["worst"] = Json::array();
+  for (const auto& [margin, row] : worst) json["worst"].push_back(row);
   json["model"] = arguments.model;
   json["data"] = arguments.data.file;
   arguments.result.write(json, eval::benchmark_text(result));
@@ -82,6 +91,10 @@ void add_eval_reward(CLI::App* command) {
       ->delimiter(',');
   reward->add_option("--tokenizer", arguments->tokenizer,
                      "Folder whose tokenizer counts tokens, for rewards that ask for them");
+  reward
+      ->add_option("--worst", arguments->worst, "Rows to show that the judge has wrong by the most")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   add_batch_size(reward, arguments->batch_size);
   arguments->result.add_to(reward);
   reward->callback([arguments] { eval_reward(*arguments); });

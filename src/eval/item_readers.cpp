@@ -126,6 +126,21 @@ int64_t majority(const Fields& row) {
   return std::count(votes.begin(), votes.end(), *most) > 1 ? 0 : most - votes.begin();
 }
 
+/// Comparisons of the right solution with each wrong one, as scores.
+Item comparisons_in_a_row(const Fields& row, const RowForm& form) {
+  Item item = begin_item(row, form);
+  const std::vector<std::string> chosen = row.texts("score"), right = row.texts("chosen_position");
+  if (chosen.size() != right.size() || chosen.empty()) {
+    fail_input(item.where, str("field \"score\" has ", chosen.size(),
+                               " letters, \"chosen_position\" ", right.size()));
+  }
+  std::vector<double> scores{0};
+  for (size_t i = 0; i < chosen.size(); ++i) scores.push_back(chosen[i] == right[i] ? -1 : 1);
+  item.candidates = scores.size();
+  item.scores[row.text_or("model", "")] = std::move(scores);
+  return item;
+}
+
 Item solutions_in_a_row(const Fields& row, const RowForm& form, const ItemOptions& options) {
   Item item = begin_item(row, form);
   std::vector<Text> solutions;
@@ -278,6 +293,10 @@ std::vector<Item> read_solutions(std::span<const Fields> rows, const RowForm& fo
   std::vector<Item> out;
   for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
     end = begin + 1;
+    if (rows[begin].has("chosen_position")) {
+      out.push_back(comparisons_in_a_row(rows[begin], form));
+      continue;
+    }
     if (!rows[begin].has("problem_id")) {
       out.push_back(solutions_in_a_row(rows[begin], form, options));
       continue;

@@ -43,17 +43,6 @@ std::string shortened(const Text& text) {
   return out.substr(0, end) + " ...";
 }
 
-Json disagreement_json(const Disagreement& worst, const Item& item) {
-  Json out{{"where", item.where}, {"subset", item.subset}, {"margin", worst.margin}};
-  if (!item.id.empty()) out["id"] = item.id;
-  if (item.prompts.size() != 1) return out;
-  const Example& row = item.prompts[0];
-  out["prompt"] = shortened(row.prompt);
-  out["right"] = shortened(row.responses[0].text);
-  out["wrong"] = shortened(row.responses[worst.preferred].text);
-  return out;
-}
-
 Json result_json(const Suite& suite, std::span<const Item> items, const SuiteResult& result) {
   Json out{{"name", result.judge},
            {"score", result.score.value},
@@ -79,8 +68,15 @@ Json result_json(const Suite& suite, std::span<const Item> items, const SuiteRes
                               {"columns", columns_json(suite, subset.columns)}});
   }
   out["worst"] = Json::array();
-  for (const Disagreement& worst : result.worst)
-    out["worst"].push_back(disagreement_json(worst, items[worst.item]));
+  for (const Disagreement& worst : result.worst) {
+    const Item& item = items[worst.item];
+    Json one = item.prompts.size() == 1
+                   ? disagreement_json(item.prompts[0], worst.margin, worst.preferred)
+                   : Json{{"where", item.where}, {"margin", worst.margin}};
+    one["subset"] = item.subset;
+    if (!item.id.empty()) one["id"] = item.id;
+    out["worst"].push_back(std::move(one));
+  }
   return out;
 }
 
@@ -167,6 +163,14 @@ std::string many_results(const Suite& suite, const SuiteReport& report) {
 }
 
 }  // namespace
+
+Json disagreement_json(const Example& row, double margin, size_t preferred) {
+  return {{"where", row.fields.where()},
+          {"margin", margin},
+          {"prompt", shortened(row.prompt)},
+          {"right", shortened(row.responses[0].text)},
+          {"wrong", shortened(row.responses[preferred].text)}};
+}
 
 Json suite_json(const Suite& suite, std::span<const Item> items, const SuiteReport& report) {
   Json out{{"benchmark", suite.name}, {"rows", report.rows}, {"missing", report.missing}};

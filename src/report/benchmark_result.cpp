@@ -120,7 +120,9 @@ std::optional<Html> best_of_curves(const std::vector<const Json*>& models) {
                 line_plot(plot));
 }
 
-std::optional<Html> disagreements(const Json& model) {
+}  // namespace
+
+Html worst_rows(const Json& model) {
   std::vector<std::vector<Html>> rows;
   for (const Json* worst : objects(member(model, "worst"))) {
     rows.push_back({text(words(*worst, "where")), text(words(*worst, "subset")),
@@ -128,7 +130,7 @@ std::optional<Html> disagreements(const Json& model) {
                     text(words(*worst, "prompt"), 600), text(words(*worst, "right"), 600),
                     text(words(*worst, "wrong"), 600)});
   }
-  if (rows.empty()) return std::nullopt;
+  if (rows.empty()) return {};
   const std::string name = words(model, "name");
   return folded(str("Rows that ", name.empty() ? "the judge" : name, " has wrong by the most (",
                     rows.size(), ")"),
@@ -142,8 +144,6 @@ std::optional<Html> disagreements(const Json& model) {
                 true);
 }
 
-}  // namespace
-
 bool has_models(const Json& result) { return !objects(member(result, "models")).empty(); }
 
 Html benchmark_result(const Json& result) {
@@ -154,7 +154,7 @@ Html benchmark_result(const Json& result) {
   if (const auto comparisons = objects(member(result, "comparisons")); !comparisons.empty())
     out.push_back(comparison_table(comparisons));
   if (std::optional<Html> curves = best_of_curves(models)) out.push_back(grid({*curves}));
-  if (std::optional<Html> wrong = disagreements(*models[0])) out.push_back(*std::move(wrong));
+  out.push_back(worst_rows(*models[0]));
   return joined(out);
 }
 

@@ -381,7 +381,7 @@ Html evaluation(const Json& result) {
     }
     figures.push_back(figure("Accuracy by subset", "With 95 % intervals.", bar_plot(bars)));
   }
-  return joined({tiles(numbers), grid(figures)});
+  return joined({tiles(numbers), grid(figures), worst_rows(result)});
 }
 
 Html diagnosis_list(const RunRecord& run) {

@@ -127,5 +127,58 @@ TEST(EvalDistance, OfJudgesAndOfTables) {
       run_guerdon("eval distance --tabular " + table.string() + " --canonical vale 2>&1").code, 2);
 }
 
+TEST(EvalDetect, ByAModelAndByScores) {
+  const TemporaryFolder folder;
+  const auto data = folder.file(
+      "texts.jsonl", "{\"text\": \"short\", \"label\": 1, \"scores\": {\"m\": 0}}\n{\"text\": \"" +
+                         std::string(700, 'x') + "\", \"label\": 0, \"scores\": {\"m\": 1}}\n");
+  const Ran ran =
+      run_guerdon("eval detect --model brevity --json --data " + data.string() + " 2>/dev/null");
+  ASSERT_EQ(ran.code, 0) << ran.out;
+  const Json models = parse_json(ran.out, "result")["models"];
+  EXPECT_EQ(models[0]["name"], "brevity");
+  EXPECT_EQ(models[0]["auroc"], 1.0);
+  EXPECT_EQ(models[1]["auroc"], 0.0);
+  const auto one = folder.file("one.jsonl", "{\"score\": 1, \"label\": 1}\n");
+  const Ran refused = run_guerdon("eval detect --data " + one.string() + " 2>&1");
+  EXPECT_EQ(refused.code, 3);
+  EXPECT_TRUE(has(refused.out, "texts of one label only")) << refused.out;
+}
+
+TEST(EvalAgreement, OfABenchmarkWithWhatCameOfIt) {
+  const TemporaryFolder folder;
+  const auto data = folder.file("m.jsonl",
+                                "{\"benchmark\": 75.9, \"downstream\": 0.62}\n"
+                                "{\"benchmark\": 71, \"downstream\": 0.66}\n"
+                                "{\"benchmark\": 68.5, \"downstream\": 0.55}\n"
+                                "{\"benchmark\": 64.2, \"downstream\": 0.57}\n"
+                                "{\"benchmark\": 60.1, \"downstream\": 0.50}\n");
+  const Ran ran = run_guerdon("eval agreement --json --data " + data.string());
+  ASSERT_EQ(ran.code, 0);
+  const Json json = parse_json(ran.out, "result");
+  EXPECT_NEAR(json["spearman"].get<double>(), 0.8, 1e-12);
+  EXPECT_NEAR(json["weighted_kendall"].get<double>(), 0.543796, 1e-6);
+  EXPECT_NEAR(json["ndcg"].get<double>(), 0.990858, 1e-6);
+  EXPECT_NEAR(json["rbo"].get<double>(), 0.873, 1e-6);
+  EXPECT_EQ(run_guerdon("eval agreement --benchmark none --data " + data.string() + " 2>&1").code,
+            3);
+}
+
+TEST(EvalReward, ShowsWhatIsMostWrong) {
+  const TemporaryFolder folder;
+  const auto data =
+      folder.file("pairs.jsonl", "{\"prompt\": \"p\", \"chosen\": \"" + std::string(700, 'x') +
+                                     "\", \"rejected\": \"brief\"}\n"
+                                     "{\"prompt\": \"q\", \"chosen\": \"brief\", \"rejected\": \"" +
+                                     std::string(700, 'x') + "\"}\n");
+  const Ran ran =
+      run_guerdon("eval reward --model brevity --json --data " + data.string() + " 2>/dev/null");
+  ASSERT_EQ(ran.code, 0) << ran.out;
+  const Json worst = parse_json(ran.out, "result")["worst"];
+  ASSERT_EQ(worst.size(), 1u);
+  EXPECT_EQ(worst[0]["prompt"], "p");
+  EXPECT_EQ(worst[0]["wrong"], "brief");
+}
+
 }  // namespace
 }  // namespace guerdon::test

@@ -173,6 +173,22 @@ TEST(ReadSolutions, FindsTheRightOne) {
             std::string::npos);
 }
 
+TEST(ReadSolutions, TakesComparisonsWithEachWrongOne) {
+  // Two lost comparisons of four: rank 3.
+  const auto items = read_solutions(rows({R"({"problem": "p", "score": ["A", "B", "A", "x"],
+                "chosen_position": ["A", "B", "B", "A"]})"}),
+                                    {read_solutions}, {});
+  EXPECT_EQ(items[0].scores.at(""), (Values{0, -1, -1, 1, 1}));
+  EXPECT_EQ(items[0].right, 1u);
+  EXPECT_NE(test::refusal(Kind::input,
+                          [] {
+                            read_solutions(rows({R"({"score": ["A"], "chosen_position": []})"}),
+                                           {read_solutions}, {});
+                          })
+                .find("has 1 letters, \"chosen_position\" 0"),
+            std::string::npos);
+}
+
 TEST(ReadContrast, PairsEachInstructionWithBothResponses) {
   const auto items =
       read_contrast(rows({R"({"query": "x1", "query_response_k": "y1", "retrieval": "x2",

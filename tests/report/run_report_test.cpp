@@ -122,11 +122,13 @@ TEST(RunReport, ShowsAnEvaluation) {
       "run/result.json",
       R"({"pairs":100,"accuracy":0.8,"accuracy_interval":[0.71,0.87],"best_accuracy":0.9,"ece":0.03,
 "bins":[{"lower":0.5,"upper":1,"count":100,"probability":0.78,"outcome":0.8}],"margins":{"start":-1,"width":0.5,"counts":[10,10,30,50]},
-"subsets":[{"name":"maths","pairs":60,"accuracy":0.9,"accuracy_interval":[0.8,0.95]},{"name":"chat","pairs":40,"accuracy":0.65,"accuracy_interval":[0.5,0.8]}]})");
+"subsets":[{"name":"maths","pairs":60,"accuracy":0.9,"accuracy_interval":[0.8,0.95]},{"name":"chat","pairs":40,"accuracy":0.65,"accuracy_interval":[0.5,0.8]}],
+"worst":[{"where":"f.jsonl:9","margin":-3,"prompt":"which","right":"this","wrong":"that one"}]})");
   const std::string page = run_report(folder.path() / "run");
   EXPECT_TRUE(has(page, "95 % interval 71 % to 87 %"));
   EXPECT_TRUE(has(page, "90 %"));
   EXPECT_TRUE(has(page, "Accuracy by subset"));
+  EXPECT_TRUE(has(page, "that one"));
   EXPECT_TRUE(has(page, "Calibration"));
 }
 

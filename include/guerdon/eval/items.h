@@ -78,7 +78,10 @@ std::vector<Item> read_verdicts(std::span<const Fields> rows, const RowForm& for
 /// Solutions of which one is right: "problem", "solutions" and "correct_index", or the names of who
 /// wrote them ("generators", "source" or "solution_reference") with "human_to_GPT-4" for the right
 /// one; or a solution a row, "problem_id", "solution" (or "eval_solution", its steps) and
-/// "is_correct" (or "solution_type": chosen, rejected), rows of a problem one after the other.
+/// "is_correct" (or "solution_type": chosen, rejected), rows of a problem one after the other. A
+/// judge that compares the right one with each wrong one: "score" and "chosen_position" hold the
+/// letters that it chose and that the right one bore; then the right one scores 0, a wrong one that
+/// lost -1, one that won 1.
 std::vector<Item> read_solutions(std::span<const Fields> rows, const RowForm& form,
                                  const ItemOptions& options);
 

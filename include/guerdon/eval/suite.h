@@ -105,6 +105,10 @@ struct SuiteResult {
   std::vector<Disagreement> worst;
 };
 
+/// A row that a judge has wrong, as reports show it: {"where", "margin", "prompt", "right",
+/// "wrong"}, texts cut at 2,000 bytes. `preferred`: the wrong response with the highest score.
+Json disagreement_json(const Example& row, double margin, size_t preferred);
+
 /// The same rows, resampled for both judges at once (paired bootstrap).
 struct JudgeComparison {
   std::string judge, baseline;
