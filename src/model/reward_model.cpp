@@ -190,6 +190,7 @@ std::shared_ptr<RewardModel> load_reward_model(const fs::path& path,
                                                const RewardLoadOptions& options) {
   const auto [folder, adapter] = data::find_model(path);
   if (!adapter.empty()) {
+    // The base's head, or a new one, makes room for the adapter's own.
     RewardLoadOptions base = options;
     base.new_head = options.new_head || adapter_has_head(adapter);
     const std::shared_ptr<RewardModel> model = load_reward_model(folder, base);
@@ -244,7 +245,7 @@ std::shared_ptr<RewardModel> load_reward_model(const fs::path& path,
         normal_numbers({static_cast<int64_t>(outputs.labels.size()), config.hidden_size()},
                        config.initializer_range, options.seed, "score.weight"));
     if (model->head_bias().defined()) model->head_bias().zero_();
-    log::info(str(folder.string(), ": this model has no reward head; a new one was made"));
+    log::info(str(folder.string(), ": has no reward head; starts with a new one"));
   }
   warn_of_unexpected(files, names,
                      {"lm_head.weight", "embed_out.weight", head + ".weight", head + ".bias",
