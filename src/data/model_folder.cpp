@@ -45,7 +45,7 @@ ModelPath find_model(const fs::path& path) {
 }
 
 fs::path model_folder(const fs::path& path) {
-  const fs::path folder = model_or_adapter(path);
+  fs::path folder = model_or_adapter(path);
   if (is_adapter(folder)) {
     fail_input(folder.string(), "is an adapter, not a model",
                "guerdon model merge --model BASE --adapter " + folder.string() +

@@ -54,6 +54,7 @@ std::string interval(const Json& object) {
 
 Html score_table(const std::vector<const Json*>& models) {
   std::vector<std::vector<Html>> rows;
+  rows.reserve(models.size());
   for (const Json* model : models) {
     rows.push_back({text(words(*model, "name")), text(percent(number(*model, "score"))),
                     text(interval(*model)), text(short_number(number(*model, "rows")))});
@@ -84,6 +85,7 @@ std::optional<Html> subset_map(const std::vector<const Json*>& models) {
 
 Html comparison_table(const std::vector<const Json*>& comparisons) {
   std::vector<std::vector<Html>> rows;
+  rows.reserve(comparisons.size());
   for (const Json* one : comparisons) {
     rows.push_back({text(words(*one, "model")), text(words(*one, "baseline")),
                     text(percent(number(*one, "difference"))), text(interval(*one)),
@@ -122,16 +124,16 @@ std::optional<Html> best_of_curves(const std::vector<const Json*>& models) {
 
 }  // namespace
 
-Html worst_rows(const Json& model) {
+Html worst_rows(const Json& result) {
   std::vector<std::vector<Html>> rows;
-  for (const Json* worst : objects(member(model, "worst"))) {
+  for (const Json* worst : objects(member(result, "worst"))) {
     rows.push_back({text(words(*worst, "where")), text(words(*worst, "subset")),
                     text(short_number(number(*worst, "margin"))),
                     text(words(*worst, "prompt"), 600), text(words(*worst, "right"), 600),
                     text(words(*worst, "wrong"), 600)});
   }
   if (rows.empty()) return {};
-  const std::string name = words(model, "name");
+  const std::string name = words(result, "name");
   return folded(str("Rows that ", name.empty() ? "the judge" : name, " has wrong by the most (",
                     rows.size(), ")"),
                 table({{"row"},
