@@ -114,7 +114,6 @@ std::vector<int64_t> token_ids(const Json& value, const char* name, int64_t leas
 }
 
 // ---- the forms
-// -----------------------------------------------------------------------------------
 
 Example read_pair_ids(Columns& c) {
   Example out = example(std::string(), {std::string(), std::string()});

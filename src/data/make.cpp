@@ -44,7 +44,6 @@ std::string joined(const Words& words) {
 }
 
 // ---- the instructions
-// ----------------------------------------------------------------------------
 
 /// An instruction: W stands for a word and N for a number in its pattern, and its answer is made of
 /// the words.
@@ -184,7 +183,6 @@ int64_t strength(double difference) {
 }
 
 // ---- the files
-// -----------------------------------------------------------------------------------
 
 /// Which rows a stream of random numbers is for; a part of the meaning of a seed, like Purpose.
 enum class Stream : uint64_t {

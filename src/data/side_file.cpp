@@ -75,7 +75,6 @@ bool is_column_name(const std::string& name) {
 }
 
 // ---- writing
-// -------------------------------------------------------------------------------------
 
 struct ColumnWriter {
   Element element = Element::int32;
@@ -251,7 +250,6 @@ void SideFileWriter::commit() {
 }
 
 // ---- reading
-// -------------------------------------------------------------------------------------
 
 namespace {
 

@@ -20,7 +20,6 @@ std::string number_text(double value) {
 }
 
 // ---- protocol buffers, as far as an Event with scalars needs them
-// --------------------------------
 
 void put_varint(std::string& out, uint64_t value) {
   for (; value >= 0x80; value >>= 7) out += static_cast<char>(value | 0x80);

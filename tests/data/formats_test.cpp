@@ -55,7 +55,6 @@ File read_file_of(const fs::path& path, const FormatOptions& options = {},
 }
 
 // ---- TRL's types
-// ---------------------------------------------------------------------------------
 
 TEST(RowFormat, LanguageModelling) {
   const Example text = read(R"({"text":"The sky is blue."})");
@@ -140,7 +139,6 @@ TEST(RowFormat, TokenisedRows) {
 }
 
 // ---- other libraries' forms (rows of the same shape as theirs)
-// -----------------------------------
 
 TEST(RowFormat, ShareGpt) {
   const Example chat = read(
@@ -256,7 +254,6 @@ TEST(RowFormat, RenamesColumns) {
 }
 
 // ---- transcripts
-// ---------------------------------------------------------------------------------
 
 TEST(RowFormat, Transcripts) {
   const std::string text = R"({"chosen":"\n\nHuman: a\n\nAssistant: b \n\nHuman: c\n\nAssistant: d",
@@ -275,7 +272,6 @@ TEST(RowFormat, Transcripts) {
 }
 
 // ---- conversions
-// ---------------------------------------------------------------------------------
 
 TEST(ExtractPrompt, GivesTheSpaceToTheCompletionsAndKeepsCharactersWhole) {
   const auto split = [](const std::string& chosen, const std::string& rejected) {
@@ -350,7 +346,6 @@ TEST(Example, IdIsGivenOrAHashOfTheRow) {
 }
 
 // ---- refusals
-// ------------------------------------------------------------------------------------
 
 TEST(RowFormat, SaysWhatIsWrongWithARow) {
   const std::map<std::string, std::string> expected = {
@@ -411,7 +406,6 @@ TEST(RowFormat, CountsWhatDeservesAWord) {
 }
 
 // ---- real files
-// ----------------------------------------------------------------------------------
 
 TEST(RealData, EveryBadFileGetsItsOutcome) {
   GUERDON_NEEDS_DATA("bad-inputs");

@@ -468,7 +468,6 @@ TEST(PolicyOptions, CispoNeedsAnExplicitLargestRatio) {
 }
 
 // ---- masks and corrections
-// -----------------------------------------------------------------------
 
 TEST(HighEntropyMask, KeepsTheTokensOverTheQuantile) {
   const Tensor active = row({.1, .2, .3, .4, .5, .6, .7, .8, .9, 1.0});

@@ -156,7 +156,6 @@ TEST(Registry, RefusalsNameThePath) {
 }
 
 // ---- failures
-// ------------------------------------------------------------------------------------
 
 TEST(OnError, FailStopsTheRunAndNamesTheRow) {
   const auto moody = reward(R"({"use": "test_moody", "name": "judge"})");
@@ -233,7 +232,6 @@ TEST(OnError, MoreThanAFifthOverThreeStepsStopsUnderEveryPolicy) {
 }
 
 // ---- transforms
-// ----------------------------------------------------------------------------------
 
 Floats transformed(const std::string& transform, const std::vector<Rollout>& rollouts) {
   const auto length = reward(R"({"use": "length", "transform": )" + transform + "}");
@@ -266,7 +264,6 @@ TEST(Transform, TheRunningMeanGoesOnOverCalls) {
 }
 
 // ---- rule rewards
-// --------------------------------------------------------------------------------
 
 TEST(Rules, AccuracyComparesTheAnswerAndNotTheReasoning) {
   const auto accuracy = reward(R"({"use": "accuracy"})");

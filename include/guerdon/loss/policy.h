@@ -15,7 +15,6 @@
 namespace guerdon::loss {
 
 // ---- options
-// -------------------------------------------------------------------------------------
 
 /// Named as in TRL's GRPOConfig.
 struct PolicyOptions {
@@ -42,7 +41,6 @@ void check_policy(const PolicyOptions& options, const std::string& where,
                   std::vector<std::string>& warnings);
 
 // ---- the tokens
-// ----------------------------------------------------------------------------------
 
 /// n target tokens of `rows` sequences; `factor` is the correction of the engine's log-probs, from
 /// rollout_ratio().
@@ -62,7 +60,6 @@ Tensor row_mean(const Tensor& values, const PolicyTokens& tokens);
 Tensor importance_ratio(const PolicyTokens& tokens, const std::string& level);
 
 // ---- terms: what one token contributes, before masks, KL and reduction
-// ---------------------------
 
 struct Surrogate {
   Tensor per_token;  ///< [n]; carries the gradient
@@ -89,7 +86,6 @@ Surrogate cispo_surrogate(const Tensor& ratio, const PolicyTokens& tokens,
 Tensor vespo_weight(const PolicyTokens& tokens, const PolicyOptions& options);
 
 // ---- masks and corrections
-// -----------------------------------------------------------------------
 
 /// 1 for tokens whose entropy is at least the (1 - share) quantile of all: the `share` of them with
 /// the highest. [n] float.
@@ -110,7 +106,6 @@ Tensor rollout_ratio(const Tensor& old, const Tensor& sampling, const Tensor& ro
                      const RolloutCorrection& options);
 
 // ---- the loss
-// ------------------------------------------------------------------------------------
 
 /// What reductions divide by beside the step's totals.
 struct Divisors {
