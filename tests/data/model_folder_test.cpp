@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "support/errors.h"
 #include "support/temporary.h"
 
@@ -30,7 +32,7 @@ TEST(ModelFolder, OfAnAdapterIsTheModelThatItNames) {
   const fs::path root = folder.path();
   folder.file("m/config.json", "{}");
   folder.file("run/model/adapter_config.json",
-              R"({"base_model_name_or_path": ")" + (root / "m").string() + "\"}");
+              nlohmann::json{{"base_model_name_or_path", (root / "m").string()}}.dump());
   for (const fs::path& path : {root / "run", root / "run/model"}) {
     EXPECT_EQ(find_model(path).folder, root / "m");
     EXPECT_EQ(find_model(path).adapter, root / "run/model");
@@ -50,7 +52,7 @@ TEST(ModelFolder, OfAnAdapterIsTheModelThatItNames) {
   EXPECT_NE(refusal(Kind::input, [&] { find_model(root / "none"); }).find("is missing"),
             std::string::npos);
   folder.file("itself/adapter_config.json",
-              R"({"base_model_name_or_path": ")" + (root / "itself").string() + "\"}");
+              nlohmann::json{{"base_model_name_or_path", (root / "itself").string()}}.dump());
   EXPECT_NE(refusal(Kind::input, [&] { find_model(root / "itself"); }).find("is an adapter"),
             std::string::npos);
 }
