@@ -13,10 +13,10 @@ namespace guerdon::cli {
 namespace {
 
 struct Arguments {
-  std::string data, tokenizer;
+  std::string data;
   std::vector<std::string> models;
   eval::SampleOptions samples;
-  int64_t batch_size = kBatchSize;
+  JudgingArguments judging;
   ResultArguments result;
 };
 
@@ -40,18 +40,13 @@ void eval_best_of_n(const Arguments& arguments) {
   if (!arguments.models.empty()) {
     const std::vector<eval::Item> items = items_of(rows);
     for (const std::string& model : arguments.models) {
-      auto judgement = judged(model, arguments.tokenizer, arguments.batch_size, items);
+      auto judgement = judged(model, arguments.judging, items);
       if (!judgement) return;
       for (size_t i = 0; i < rows.size(); ++i)
         rows[i].scores[model] = std::move(judgement->scores[i]);
     }
   }
-  for (eval::Samples& row : rows) {
-    if (auto unnamed = row.scores.extract(""); !unnamed.empty()) {
-      unnamed.key() = name_of_file(arguments.data);
-      row.scores.insert(std::move(unnamed));
-    }
-  }
+  for (eval::Samples& row : rows) name_judge(row.scores, name_of_file(arguments.data));
   const std::vector<eval::BestOfCurve> curves = eval::best_of_curves(rows);
   Json json{{"data", arguments.data}, {"rows", rows.size()}};
   json["models"] = eval::best_of_json(curves);
@@ -83,9 +78,7 @@ void add_eval_best_of_n(CLI::App* eval) {
                    "How scores of steps become one: min, max, product, geometric_mean, mean, "
                    "mean_logit, mean_odds or last")
       ->capture_default_str();
-  command->add_option("--tokenizer", arguments->tokenizer,
-                      "Folder whose tokenizer counts tokens, for rewards that ask for them");
-  add_batch_size(command, arguments->batch_size);
+  arguments->judging.add_to(command);
   arguments->result.add_to(command);
   command->callback([arguments] { eval_best_of_n(*arguments); });
 }

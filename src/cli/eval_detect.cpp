@@ -13,15 +13,14 @@ namespace guerdon::cli {
 namespace {
 
 struct Arguments {
-  std::string data, tokenizer;
+  std::string data;
   std::vector<std::string> models;
-  int64_t batch_size = kBatchSize;
+  JudgingArguments judging;
   ResultArguments result;
 };
 
-/// Adds a model's scores. False when the user stopped it.
-bool add_model(std::vector<eval::LabelledText>& texts, const std::string& model,
-               const Arguments& arguments) {
+/// The texts as items, for a judge that scores texts.
+std::vector<eval::Item> items_of(const std::vector<eval::LabelledText>& texts) {
   std::vector<eval::Item> items;
   for (const eval::LabelledText& text : texts) {
     if (text.row.responses.empty())
@@ -31,17 +30,20 @@ bool add_model(std::vector<eval::LabelledText>& texts, const std::string& model,
     item.candidates = 1;
     items.push_back(std::move(item));
   }
-  const auto judgement = judged(model, arguments.tokenizer, arguments.batch_size, items);
-  for (size_t i = 0; judgement && i < texts.size(); ++i)
-    texts[i].scores[model] = judgement->scores[i][0];
-  return judgement.has_value();
+  return items;
 }
 
 void eval_detect(const Arguments& arguments) {
   std::vector<eval::LabelledText> texts = eval::read_labelled(arguments.data);
-  for (const std::string& model : arguments.models) {
-    if (!add_model(texts, model, arguments)) return;
+  if (!arguments.models.empty()) {
+    const std::vector<eval::Item> items = items_of(texts);
+    for (const std::string& model : arguments.models) {
+      const auto judgement = judged(model, arguments.judging, items);
+      if (!judgement) return;
+      for (size_t i = 0; i < texts.size(); ++i) texts[i].scores[model] = judgement->scores[i][0];
+    }
   }
+  for (eval::LabelledText& text : texts) name_judge(text.scores, name_of_file(arguments.data));
   if (texts[0].scores.empty())
     fail_settings("flag --model", "a judge is needed, or rows with \"score\" or \"scores\"");
   Json json{{"data", arguments.data}, {"models", Json::array()}};
@@ -57,11 +59,10 @@ void eval_detect(const Arguments& arguments) {
     if (positives.empty() || negatives.empty())
       fail_input(arguments.data, "holds texts of one label only, 0 and 1 are needed");
     const eval::Detection result = eval::detect(positives, negatives);
-    const std::string name = judge.empty() ? name_of_file(arguments.data) : judge;
     Json one = eval::detection_json(result);
-    one["name"] = name;
+    one["name"] = judge;
     json["models"].push_back(std::move(one));
-    words += name + ": " + eval::detection_text(result);
+    words += judge + ": " + eval::detection_text(result);
   }
   arguments.result.write(json, words);
 }
@@ -81,9 +82,7 @@ void add_eval_detect(CLI::App* eval) {
       ->required();
   command->add_option("--model", arguments->models,
                       "Judges: reward models' folders or runs; or any rewards (may be repeated)");
-  command->add_option("--tokenizer", arguments->tokenizer,
-                      "Folder whose tokenizer counts tokens, for rewards that ask for them");
-  add_batch_size(command, arguments->batch_size);
+  arguments->judging.add_to(command);
   arguments->result.add_to(command);
   command->callback([arguments] { eval_detect(*arguments); });
 }

@@ -30,9 +30,7 @@ void JudgeArguments::add_to(CLI::App* command) {
                    "How scores of steps become one: min, max, product, geometric_mean, mean, "
                    "mean_logit, mean_odds or last")
       ->capture_default_str();
-  command->add_option("--tokenizer", tokenizer,
-                      "Folder whose tokenizer counts tokens, for rewards that ask for them");
-  add_batch_size(command, batch_size);
+  judging.add_to(command);
 }
 
 std::vector<eval::Item> JudgeArguments::read(const Read& read) const {
@@ -52,12 +50,8 @@ std::vector<eval::Item> JudgeArguments::read(const Read& read) const {
   }
   for (size_t i = scores_alone ? 1 : 0; i < scores.size(); ++i)
     eval::add_scores(out, scores[i], name_of_file(scores[i]), items);
-  for (eval::Item& item : out) {
-    if (auto unnamed = item.scores.extract(""); !unnamed.empty()) {
-      unnamed.key() = name_of_file(scores_alone ? scores[0] : data[0]);
-      item.scores.insert(std::move(unnamed));
-    }
-  }
+  const std::string name = name_of_file(scores_alone ? scores[0] : data[0]);
+  for (eval::Item& item : out) name_judge(item.scores, name);
   return out;
 }
 
@@ -65,7 +59,7 @@ std::optional<std::vector<eval::Judgement>> JudgeArguments::judge(
     std::span<const eval::Item> all) const {
   std::vector<eval::Judgement> out;
   for (const std::string& model : models) {
-    std::optional<eval::Judgement> judgement = judged(model, tokenizer, batch_size, all);
+    std::optional<eval::Judgement> judgement = judged(model, judging, all);
     if (!judgement) return std::nullopt;
     out.push_back(*std::move(judgement));
   }
@@ -76,15 +70,14 @@ std::optional<std::vector<eval::Judgement>> JudgeArguments::judge(
   return out;
 }
 
-std::optional<eval::Judgement> judged(const std::string& model, const std::string& tokenizer_folder,
-                                      int64_t batch_size, std::span<const eval::Item> items) {
+std::optional<eval::Judgement> judged(const std::string& model, const JudgingArguments& judging,
+                                      std::span<const eval::Item> items) {
   const NamedReward judge = open_reward(model, "--model");
-  std::optional<text::Tokenizer> tokenizer;
-  if (!tokenizer_folder.empty()) tokenizer = text::Tokenizer::load(tokenizer_folder);
+  const std::optional<text::Tokenizer> tokenizer = judging.open_tokenizer();
   const StopSignals signals;
   const ProgressSink progress = Console::get().progress();
   eval::Judgement out{model, {}};
-  const auto batch = static_cast<size_t>(batch_size);
+  const auto batch = static_cast<size_t>(judging.batch_size);
   for (size_t at = 0; at < items.size(); at += batch) {
     if (stop_signal() != 0) return std::nullopt;
     const auto part = items.subspan(at, std::min(batch, items.size() - at));

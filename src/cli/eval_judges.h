@@ -3,8 +3,10 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/judging.h"
@@ -15,9 +17,8 @@ namespace guerdon::cli {
 
 struct JudgeArguments {
   std::vector<std::string> models, data, scores;
-  std::string tokenizer;
   eval::ItemOptions items;
-  int64_t batch_size = kBatchSize;
+  JudgingArguments judging;
 
   void add_to(CLI::App* command);
 
@@ -32,8 +33,17 @@ struct JudgeArguments {
 /// A file's name without folder and endings: what a judge without a name is called.
 std::string name_of_file(const std::string& file);
 
+/// The scores of a judge without a name become those of `name`.
+template <class Value>
+void name_judge(std::map<std::string, Value>& scores, const std::string& name) {
+  if (auto unnamed = scores.extract(""); !unnamed.empty()) {
+    unnamed.key() = name;
+    scores.insert(std::move(unnamed));
+  }
+}
+
 /// Scores of the items by a model, under progress. nullopt when the user stopped it.
-std::optional<eval::Judgement> judged(const std::string& model, const std::string& tokenizer,
-                                      int64_t batch_size, std::span<const eval::Item> items);
+std::optional<eval::Judgement> judged(const std::string& model, const JudgingArguments& judging,
+                                      std::span<const eval::Item> items);
 
 }  // namespace guerdon::cli

@@ -21,17 +21,17 @@ namespace {
 struct Arguments {
   DataArguments data;
   ResultArguments result;
-  std::string model, tokenizer;
+  JudgingArguments judging;
+  std::string model;
   std::vector<std::string> by;
-  int64_t batch_size = kBatchSize, worst = 10;
+  int64_t worst = 10;
 };
 
 void eval_reward(const Arguments& arguments) {
   const data::DataSource source(arguments.data.file, arguments.data.options());
   data::require_type(source, {data::DatasetType::preference}, "preference pairs are");
   const NamedReward judge = open_reward(arguments.model, "--model");
-  std::optional<text::Tokenizer> tokenizer;
-  if (!arguments.tokenizer.empty()) tokenizer = text::Tokenizer::load(arguments.tokenizer);
+  const std::optional<text::Tokenizer> tokenizer = arguments.judging.open_tokenizer();
   // Columns that benchmarks use for the kind of a row.
   const std::vector<std::string> columns =
       arguments.by.empty()
@@ -45,7 +45,7 @@ void eval_reward(const Arguments& arguments) {
   std::multimap<double, Json> worst;  // by margin, the most negative first
   for (int64_t row = 0; row < source.size();) {
     if (stop_signal() != 0) return;
-    const std::vector<Example> rows = next_rows(source, row, arguments.batch_size);
+    const std::vector<Example> rows = next_rows(source, row, arguments.judging.batch_size);
     std::vector<eval::ScoredPair> judged =
         eval::score_pairs(*judge.reward, rows, columns, tokenizer ? &*tokenizer : nullptr);
     for (size_t i = 0; i < judged.size(); ++i, ++row) {
@@ -89,13 +89,11 @@ void add_eval_reward(CLI::App* command) {
           "--by", arguments->by,
           "Columns whose values are told apart (default: subset, category, section, set, source)")
       ->delimiter(',');
-  reward->add_option("--tokenizer", arguments->tokenizer,
-                     "Folder whose tokenizer counts tokens, for rewards that ask for them");
   reward
       ->add_option("--worst", arguments->worst, "Rows to show that the judge has wrong by the most")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  add_batch_size(reward, arguments->batch_size);
+  arguments->judging.add_to(reward);
   arguments->result.add_to(reward);
   reward->callback([arguments] { eval_reward(*arguments); });
 }

@@ -6,6 +6,7 @@
 
 #include "guerdon/base/error.h"
 #include "guerdon/base/settings.h"
+#include "guerdon/data/model_folder.h"
 
 namespace guerdon::cli {
 
@@ -45,12 +46,19 @@ std::vector<Example> next_rows(const data::DataSource& source, int64_t row, int6
   return out;
 }
 
-void add_batch_size(CLI::App* command, int64_t& batch_size) {
+void JudgingArguments::add_to(CLI::App* command) {
+  command->add_option("--tokenizer", tokenizer,
+                      "Folder whose tokenizer counts tokens, for rewards that ask for them");
   command
       ->add_option("--batch-size", batch_size,
                    "Rows that are judged in one call; a model's float32 scores are the same")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+}
+
+std::optional<text::Tokenizer> JudgingArguments::open_tokenizer() const {
+  if (tokenizer.empty()) return std::nullopt;
+  return text::Tokenizer::load(data::tokenizer_path(tokenizer));
 }
 
 }  // namespace guerdon::cli

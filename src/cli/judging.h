@@ -3,11 +3,13 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "guerdon/data/source.h"
 #include "guerdon/reward/registry.h"
+#include "guerdon/text/tokenizer.h"
 
 namespace guerdon::cli {
 
@@ -20,9 +22,17 @@ struct NamedReward {
 };
 NamedReward open_reward(const std::string& text, const std::string& flag);
 
-constexpr int64_t kBatchSize = 32;
-/// --batch-size
-void add_batch_size(CLI::App* command, int64_t& batch_size);
+/// How a reward is asked: the same options everywhere.
+struct JudgingArguments {
+  std::string tokenizer;
+  int64_t batch_size = 32;
+
+  void add_to(CLI::App* command);
+  /// What counts tokens, for rewards that ask for them; none unless the flag was given. A run's
+  /// folder stands for its model's.
+  std::optional<text::Tokenizer> open_tokenizer() const;
+};
+
 /// Rows [row, row + count) of the source, fewer at its end.
 std::vector<Example> next_rows(const data::DataSource& source, int64_t row, int64_t count);
 

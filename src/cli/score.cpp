@@ -11,7 +11,6 @@
 #include "cli/output.h"
 #include "guerdon/base/error.h"
 #include "guerdon/base/signals.h"
-#include "guerdon/data/model_folder.h"
 #include "guerdon/eval/judge.h"
 
 namespace guerdon::cli {
@@ -19,8 +18,8 @@ namespace {
 
 struct Arguments {
   DataArguments data;
-  std::string reward, output = "-", tokenizer;
-  int64_t batch_size = kBatchSize;
+  std::string reward, output = "-";
+  JudgingArguments judging;
 };
 
 const char* name_of(Verdict verdict) {
@@ -61,15 +60,13 @@ void score(const Arguments& arguments) {
                       data::DatasetType::scored, data::DatasetType::ranked},
                      "rows with a response are");
   const NamedReward judge = open_reward(arguments.reward, "--reward");
-  std::optional<text::Tokenizer> tokenizer;
-  if (!arguments.tokenizer.empty())
-    tokenizer = text::Tokenizer::load(data::tokenizer_path(arguments.tokenizer));
+  const std::optional<text::Tokenizer> tokenizer = arguments.judging.open_tokenizer();
 
   const StopSignals signals;
   Output output(arguments.output);
   const ProgressSink progress = Console::get().progress();
   for (int64_t row = 0; row < source.size() && stop_signal() == 0;) {
-    const std::vector<Example> rows = next_rows(source, row, arguments.batch_size);
+    const std::vector<Example> rows = next_rows(source, row, arguments.judging.batch_size);
     const auto scores = eval::score_rows(*judge.reward, rows, tokenizer ? &*tokenizer : nullptr);
     for (const std::vector<eval::ResponseScore>& responses : scores) {
       for (size_t i = 0; i < responses.size(); ++i) {
@@ -103,9 +100,7 @@ void add_score(CLI::App& program) {
       ->add_option("-o,--output", arguments->output,
                    "JSON lines {\"index\", \"total\", \"components\"}; - is standard output")
       ->capture_default_str();
-  command->add_option("--tokenizer", arguments->tokenizer,
-                      "Folder whose tokenizer counts tokens, for rewards that ask for them");
-  add_batch_size(command, arguments->batch_size);
+  arguments->judging.add_to(command);
   command->callback([arguments] { score(*arguments); });
 }
 

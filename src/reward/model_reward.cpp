@@ -38,14 +38,15 @@ struct ModelReward::Loaded {
             options.path, {.load = {.model = {.compute = options.bf16 ? at::kBFloat16
                                                                       : at::ScalarType::Undefined}},
                            .weights = options.weights})),
-        tokenizer(text::Tokenizer::load(data::find_model(options.path).folder)) {
-    const std::filesystem::path folder = data::find_model(options.path).folder;
+        folder(data::find_model(options.path).folder),
+        tokenizer(text::Tokenizer::load(folder)) {
     if (text::ChatTemplate::exists(folder)) chat_template = text::ChatTemplate::load(folder);
     encoder.emplace(tokenizer, chat_template ? &*chat_template : nullptr,
                     data::EncodeOptions{.append_eos = model->config().decoder() != nullptr});
   }
 
   std::shared_ptr<model::RewardModel> model;
+  std::filesystem::path folder;  // with tokenizer and chat template
   text::Tokenizer tokenizer;
   std::optional<text::ChatTemplate> chat_template;
   std::optional<data::Encoder> encoder;
