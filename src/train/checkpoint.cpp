@@ -77,19 +77,45 @@ std::string checkpoint_name(int64_t step) {
   return name;
 }
 
+CheckpointWriter::~CheckpointWriter() {
+  if (!is_writing()) return;
+  try {
+    finish();
+  } catch (const std::exception& e) {
+    log::warning(e.what());
+  }
+}
+
+void CheckpointWriter::begin(const fs::path& checkpoints, const CheckpointInfo& info,
+                             optim::State state,
+                             const std::function<void(NewFolder&)>& save_model) {
+  GUERDON_CHECK(!is_writing(), "a checkpoint is being written already");
+  auto folder = std::make_unique<NewFolder>(checkpoints / checkpoint_name(info.step));
+  // The model is at most as large as the state, which holds the same weights and their moments.
+  check_space(folder->path(), 2.0 * static_cast<double>(model::bytes_of(state.tensors)));
+  save_model(*folder);
+  written_ = std::async(std::launch::async,
+                        [folder = std::move(folder), info, state = std::move(state)]() {
+                          model::add_tensors(*folder, kTensors, state.tensors);
+                          folder->add(kState, optim::state_json_text(state));
+                          folder->add(kManifest, manifest_text(manifest_of(folder->path(), info)));
+                          folder->commit();
+                        });
+}
+
+bool CheckpointWriter::is_ready() const {
+  return is_writing() && written_.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+}
+
+void CheckpointWriter::finish() { written_.get(); }
+
 fs::path write_checkpoint(const fs::path& checkpoints, const CheckpointInfo& info,
                           const optim::State& state,
                           const std::function<void(NewFolder&)>& save_model) {
-  const fs::path target = checkpoints / checkpoint_name(info.step);
-  NewFolder folder(target);
-  // The model is at most as large as the state, which holds the same weights and their moments.
-  check_space(folder.path(), 2.0 * static_cast<double>(model::bytes_of(state.tensors)));
-  save_model(folder);
-  model::add_tensors(folder, kTensors, state.tensors);
-  folder.add(kState, optim::state_json_text(state));
-  folder.add(kManifest, manifest_text(manifest_of(folder.path(), info)));
-  folder.commit();
-  return target;
+  CheckpointWriter writer;
+  writer.begin(checkpoints, info, state, save_model);
+  writer.finish();
+  return checkpoints / checkpoint_name(info.step);
 }
 
 std::vector<fs::path> list_checkpoints(const fs::path& checkpoints) {

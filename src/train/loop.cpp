@@ -75,7 +75,8 @@ class Loop {
     try {
       if (step_ == 0 && settings_.eval_on_start) run_.add_metrics(0, evaluate_all());
       while (step_ < total_ && !stop_early_ && stop_signal() == 0) one_collect();
-      if (saved_step_ != step_) save();
+      finish_saving();
+      if (saved_step_ != step_) save(/*beside=*/false);
       result.status = step_ < total_ && !stop_early_ ? RunStatus::interrupted : RunStatus::finished;
       if (result.status == RunStatus::finished) result.model = link_final_model();
     } catch (const std::exception& e) {
@@ -130,23 +131,45 @@ class Loop {
     log::info(str("resumed from ", from->string(), ", step ", step_));
   }
 
-  void save() {
+  /// With `beside` the next steps are made while it is written.
+  void save(bool beside) {
+    finish_saving();
     const CheckpointInfo info{step_, options_.settings_sha256, algorithm_.data_fingerprint()};
-    try {
-      const optim::State state = optim::read_state(all_parts(), hashes_);
-      write_checkpoint(run_.checkpoints(), info, state, [&](NewFolder& folder) {
+    const bool written = unless_disk_fails([&] {
+      optim::State state = optim::read_state(all_parts(), hashes_);
+      if (beside) {
+        for (auto& [name, tensor] : state.tensors) tensor = tensor.clone();
+      }
+      writer_.begin(run_.checkpoints(), info, std::move(state), [&](NewFolder& folder) {
         algorithm_.save(folder);
         algorithm_.check_saved(folder.path());
       });
+    });
+    if (!written) return;
+    being_saved_ = {step_, best_step_};
+    if (!beside) finish_saving();
+  }
+
+  /// Waits for the checkpoint that is being written; older ones are removed only then.
+  void finish_saving() {
+    if (!writer_.is_writing() || !unless_disk_fails([&] { writer_.finish(); })) return;
+    saved_step_ = being_saved_.step;
+    const auto best = being_saved_.best_step;
+    prune_checkpoints(run_.checkpoints(), settings_.save_total_limit,
+                      best >= 0 ? std::optional<int64_t>(best) : std::nullopt);
+  }
+
+  /// False when `write` failed, and checkpoint.on_error lets training go on.
+  template <class Write>
+  bool unless_disk_fails(Write&& write) {
+    try {
+      write();
+      return true;
     } catch (const Error& e) {
       if (e.kind != Kind::surroundings || settings_.checkpoint.on_error != "warn") throw;
       log::warning(std::string(e.what()) + "; training goes on without this checkpoint");
-      return;
+      return false;
     }
-    saved_step_ = step_;
-    const std::optional<int64_t> best =
-        best_step_ >= 0 ? std::optional<int64_t>(best_step_) : std::nullopt;
-    prune_checkpoints(run_.checkpoints(), settings_.save_total_limit, best);
   }
 
   fs::path link_final_model() {
@@ -169,6 +192,7 @@ class Loop {
   // ---- steps ---------------------------------------------------------------------------------
 
   void one_collect() {
+    if (writer_.is_ready()) finish_saving();  // a full disk is told now, not at the next save
     const int64_t before = step_;
     step_began_ = seconds_now();
     Batch batch;
@@ -198,7 +222,8 @@ class Loop {
     write_step(std::move(numbers));
     const bool keep_best =
         best && (settings_.load_best_model_at_end || settings_.save_strategy == "best");
-    if (keep_best || (save_every_ > 0 && crossed(before, save_every_))) save();
+    if (keep_best || (save_every_ > 0 && crossed(before, save_every_)))
+      save(settings_.checkpoint.in_background && !last);
   }
 
   bool crossed(int64_t before, int64_t every) const { return before / every < step_ / every; }
@@ -279,6 +304,7 @@ class Loop {
     log::warning(str("step ", step_, " is skipped: the ", std::isfinite(loss) ? "gradient" : "loss",
                      " is not finite (loss ", loss, ", gradient norm ", norm, "); rows: ", rows));
     if (skipped_in_a_row_ < kSkippedInARow) return;
+    finish_saving();
     const auto checkpoints = list_checkpoints(run_.checkpoints());
     fail_stopped("training",
                  str("loss or gradient was not finite in ", kSkippedInARow,
@@ -395,6 +421,10 @@ class Loop {
 
   int64_t per_epoch_, total_ = 0, log_every_ = 0, evaluate_every_ = 0, save_every_ = 0;
   int64_t saved_step_ = -1;
+  struct {
+    int64_t step, best_step;
+  } being_saved_{};
+  CheckpointWriter writer_;
   bool stop_early_ = false;
   double step_began_ = 0.0;
   Numbers last_;

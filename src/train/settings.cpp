@@ -42,6 +42,8 @@ static void describe(SettingList& field, DataSettings& s) {
 static void describe(SettingList& field, CheckpointSettings& s) {
   field("on_error", s.on_error, "What a checkpoint that cannot be written does",
         {.choices = {"stop", "warn"}});
+  field("in_background", s.in_background,
+        "Copy weights and moments, and train on while the copies are written");
   field("allow_changed", s.allow_changed,
         "Resume under other settings than the run began with; each change is logged");
 }

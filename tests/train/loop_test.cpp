@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "guerdon/base/log.h"
 #include "guerdon/base/signals.h"
@@ -291,6 +294,82 @@ TEST(Loop, ACheckpointThatCannotBeWrittenStopsTheRunUnlessAWarningWillDo) {
   EXPECT_TRUE(contains(log.text, "training goes on without this checkpoint")) << log.text;
   EXPECT_FALSE(fs::exists(folder.path() / "warns" / "checkpoints" / "step-000002"));
   EXPECT_TRUE(fs::exists(folder.path() / "warns" / "checkpoints" / "step-000006"));
+}
+
+/// Of the checkpoint of step 5, does something before the state's file is opened.
+class AtStateOfStep5 : public FileCalls {
+ public:
+  explicit AtStateOfStep5(std::function<bool()> works) : works_(std::move(works)) {
+    FileCalls::use(this);
+  }
+  ~AtStateOfStep5() override { FileCalls::use(nullptr); }
+  int open(const char* path, int flags, unsigned mode) override {
+    const std::string name = path;
+    if (name.find("step-000005") != std::string::npos && name.ends_with("state.safetensors") &&
+        !works_()) {
+      errno = EIO;
+      return -1;
+    }
+    return FileCalls::open(path, flags, mode);
+  }
+
+ private:
+  std::function<bool()> works_;
+};
+
+TrainSettings saves_at_step_5() {
+  TrainSettings settings = toy_settings(9);
+  settings.save_strategy = "steps";
+  settings.save_steps = 5;
+  return settings;
+}
+
+TEST(Loop, TrainsOnWhileACheckpointIsWrittenWhichIsOfItsOwnStep) {
+  const test::TemporaryFolder folder;
+  std::atomic<int64_t> step = 0;
+  TrainSettings settings = saves_at_step_5();
+  {
+    // Held back until two more steps have been made.
+    const AtStateOfStep5 disk([&] {
+      for (int i = 0; i < 3000 && step < 7; ++i)
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      return step >= 7;
+    });
+    Toy toy({.at_collect = [&](int64_t now) { step = now; }});
+    EXPECT_EQ(train_toy(toy, settings, folder.path() / "beside").status, RunStatus::finished);
+  }
+  settings.checkpoint.in_background = false;
+  Toy toy({});
+  train_toy(toy, settings, folder.path() / "between");
+  for (const char* name : {"step-000005", "step-000009"}) {
+    for (const char* file : {"model.safetensors", "state.safetensors"}) {
+      const fs::path part = fs::path("checkpoints") / name / file;
+      EXPECT_EQ(read_file(folder.path() / "beside" / part),
+                read_file(folder.path() / "between" / part))
+          << part;
+    }
+  }
+}
+
+TEST(Loop, WhatFailsBesideTrainingStopsItUnlessAWarningWillDo) {
+  const test::TemporaryFolder folder;
+  const Log log;
+  const AtStateOfStep5 disk([] { return false; });
+  TrainSettings settings = saves_at_step_5();
+  Toy first({});
+  const std::string text = test::refusal(
+      Kind::surroundings, [&] { train_toy(first, settings, folder.path() / "stops"); });
+  EXPECT_TRUE(contains(text, "Input/output error")) << text;
+  EXPECT_EQ(read_run_manifest(folder.path() / "stops")->status, RunStatus::failed);
+
+  settings.checkpoint.on_error = "warn";
+  Toy second({});
+  EXPECT_EQ(train_toy(second, settings, folder.path() / "warns").status, RunStatus::finished);
+  EXPECT_TRUE(contains(log.text, "training goes on without this checkpoint")) << log.text;
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder.path() / "warns" / "checkpoints"))
+    names.push_back(entry.path().filename());
+  EXPECT_EQ(names, std::vector<std::string>{"step-000009"});
 }
 
 TEST(Loop, RefusesAFolderThatHoldsARunAndOneInUse) {

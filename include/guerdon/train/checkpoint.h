@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <future>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,10 +28,34 @@ struct CheckpointInfo {
   std::string data_fingerprint;
 };
 
-/// Writes `checkpoints`/step-NNNNNN. `save_model` writes the model's files into the folder and may
-/// refuse them; only then does the folder get its name. Returns it. Throws Error
-/// (Kind::surroundings) when something cannot be written, or when less than the need / 0.9 is free;
-/// older checkpoints stay as they are.
+/// Writes checkpoints/step-NNNNNN. The model's files are written at once, by `save_model`, which
+/// may refuse them; the state, the hashes and the manifest beside what the caller does next. Only
+/// then does the folder get its name. What goes wrong is Error (Kind::surroundings): something
+/// cannot be written, or more than nine tenths of the free space are needed. Older checkpoints stay
+/// as they are.
+class CheckpointWriter {
+ public:
+  CheckpointWriter() = default;
+  /// Waits; what goes wrong then is warned about.
+  ~CheckpointWriter();
+  CheckpointWriter(const CheckpointWriter&) = delete;
+  CheckpointWriter& operator=(const CheckpointWriter&) = delete;
+
+  /// Call when none is being written. The state's tensors must not change until `finish`: give
+  /// copies.
+  void begin(const std::filesystem::path& checkpoints, const CheckpointInfo& info,
+             optim::State state, const std::function<void(NewFolder&)>& save_model);
+  bool is_writing() const { return written_.valid(); }
+  /// Whether `finish` would not wait.
+  bool is_ready() const;
+  /// Waits for the one that is being written, and throws what went wrong with it.
+  void finish();
+
+ private:
+  std::future<void> written_;
+};
+
+/// The same, waited for; the state's tensors are not copied. Returns the checkpoint's folder.
 std::filesystem::path write_checkpoint(const std::filesystem::path& checkpoints,
                                        const CheckpointInfo& info, const optim::State& state,
                                        const std::function<void(NewFolder&)>& save_model);

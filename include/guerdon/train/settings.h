@@ -26,6 +26,7 @@ struct DataSettings {
 /// `checkpoint`: what TRL has no name for.
 struct CheckpointSettings {
   std::string on_error = "stop";
+  bool in_background = true;
   bool allow_changed = false;
 };
 
