@@ -166,8 +166,11 @@ RewardModel::RewardModel(std::shared_ptr<Backbone> body, Pooling pooling, HeadOu
   if (config().encoder()) head_bias_ = register_parameter("head_bias", at::empty({count}, options));
 }
 
-Tensor RewardModel::outputs(const PackedBatch& batch) {
-  const Tensor states = pooled(*body_, batch, pooling_).to(at::kFloat);
+Tensor RewardModel::states(const PackedBatch& batch) {
+  return pooled(*body_, batch, pooling_).to(at::kFloat);
+}
+
+Tensor RewardModel::outputs_of(const Tensor& states) const {
   // A product of a matrix and one vector is summed in another order for other numbers of rows; this
   // is not.
   const Tensor outputs = (states.unsqueeze(1) * head_weight_).sum(-1);

@@ -73,6 +73,13 @@ model::PassSize largest_part(const TrainSettings& s, const std::vector<model::Pa
   return largest;
 }
 
+/// Whether a checkpoint is written while steps are made; the last one is not.
+bool saves_beside_training(const TrainSettings& s) {
+  const bool only_the_last = s.save_strategy == "steps" && s.save_steps >= 1.0 && s.max_steps > 0 &&
+                             s.save_steps >= static_cast<double>(s.max_steps);
+  return s.checkpoint.in_background && s.save_strategy != "no" && !only_the_last;
+}
+
 void add(MemoryPhase& phase, const std::string& name, int64_t bytes) {
   if (bytes > 0) phase.items.push_back({name, bytes});
 }
@@ -122,7 +129,11 @@ class Planner {
  private:
   MemoryPhase phase(const std::string& name, bool trained = true) const {
     MemoryPhase out{.name = name, .items = base_.items};
-    if (trained) add(out, "optimizer moments", 2 * parameters_.trained);
+    if (trained) {
+      add(out, "optimizer moments", 2 * parameters_.trained);
+      if (saves_beside_training(settings_))
+        add(out, "weights and moments of a checkpoint being written", 3 * parameters_.trained);
+    }
     return out;
   }
 
@@ -214,6 +225,11 @@ class Planner {
 
   void forward_and_backward() {
     MemoryPhase out = phase(kForwardAndBackward);
+    if (preview_.body_is_frozen) {
+      add(out, "temporaries", pass_without_graph(trained_, plan_.part, false));
+      plan_.phases.push_back(std::move(out));
+      return;
+    }
     const model::PassMemory layers = model::layers_memory(*trained_.body, plan_.part, true);
     add(out, "activations of one forward pass", layers.kept);
     int64_t forward = layers.forward, backward = layers.backward, head_gradient = 0;

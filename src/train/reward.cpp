@@ -7,6 +7,7 @@
 
 #include "guerdon/base/error.h"
 #include "guerdon/base/log.h"
+#include "train/frozen_body.h"
 #include "train/reward_objective.h"
 
 namespace guerdon::train {
@@ -115,6 +116,7 @@ class RewardModelling final : public Algorithm {
         words_(folder_, settings.chat_template_path, encode_options(*model_)),
         feed_(settings.train, where, feed_options(settings, where, *objective_, words_, *model_)) {
     if (!objective_->feels_shifts()) freeze_shifts(*model_);
+    if (settings.freeze_body) frozen_.emplace(*model_, settings.train.per_device_train_batch_size);
     lora_ = add_lora(model_->body(), settings.lora, static_cast<uint64_t>(settings.train.seed));
     const Batch first = *feed_.in_order("", 0);
     std::vector<int64_t> groups;
@@ -131,12 +133,13 @@ class RewardModelling final : public Algorithm {
     objective_->parts(parts);
   }
   Batch collect(int64_t) override {
-    Batch batch = objective_->counted(feed_.next());
+    Batch batch = ready(feed_.next(), "");
     objective_->begin_step(batch);
     return batch;
   }
   Outputs forward(const Batch& part) override {
-    return {.scores = model_->outputs(part.sequences)};
+    return {.scores = frozen_ ? model_->outputs_of(part.columns.at("states"))
+                              : model_->outputs(part.sequences)};
   }
   Loss loss(const Outputs& out, const Batch& part, const Totals& whole) override {
     const Tensor scores = model_->score_of(out.scores.detach());
@@ -153,7 +156,7 @@ class RewardModelling final : public Algorithm {
   std::vector<std::string> evaluation_sets() const override { return feed_.evaluation_sets(); }
   std::optional<Batch> evaluation(const std::string& set, int64_t index) override {
     std::optional<Batch> batch = feed_.evaluation(set, index);
-    if (batch) batch = objective_->counted(std::move(*batch));
+    if (batch) batch = ready(std::move(*batch), set);
     return batch;
   }
   void save(NewFolder& folder) override {
@@ -175,11 +178,18 @@ class RewardModelling final : public Algorithm {
   }
 
  private:
+  Batch ready(Batch batch, const std::string& set) {
+    batch = objective_->counted(std::move(batch));
+    if (frozen_) frozen_->add_states(batch, set);
+    return batch;
+  }
+
   std::unique_ptr<RewardObjective> objective_;
   std::filesystem::path folder_;
   std::shared_ptr<model::RewardModel> model_;
   Words words_;
   Feed feed_;
+  std::optional<FrozenBody> frozen_;
   PackedBatch probe_;
   bool lora_ = false;
 };
@@ -210,6 +220,8 @@ void describe(SettingList& field, RewardSettings& s) {
         "What the head reads: the last token, the first, their mean, or BERT's pooler; \"\": the "
         "model's own",
         {.choices = {"", "last", "cls", "mean", "pooler"}});
+  field("freeze_body", s.freeze_body,
+        "Train the head alone; what it reads of each row is computed once");
   field("chat_template_path", s.chat_template_path,
         "Jinja file or model folder whose chat template is used instead of the model's");
   field.group("lora", s.lora);
@@ -219,6 +231,8 @@ std::unique_ptr<RewardObjective> make_objective(const RewardSettings& s, const s
   const bool ratings = is_one_of(s.loss_type, loss::rating_loss_types());
   const bool lists = is_one_of(s.loss_type, loss::list_loss_types());
   const bool pairs = !ratings && !lists;
+  if (s.freeze_body && s.lora.r > 0)
+    fail_settings(where, "key freeze_body: an adapter (lora.r) is of the body");
   if (!ratings) {
     refuse_changed(s.rating, s, "ratings", where);
     refuse_attributes(s, where);
@@ -249,9 +263,12 @@ Preview preview_of(const RewardSettings& settings, const std::string& where,
   const std::unique_ptr<RewardObjective> objective = make_objective(settings, where);
   const std::shared_ptr<model::RewardModel> reward = load(settings, *objective, at::kMeta);
   if (!objective->feels_shifts()) freeze_shifts(*reward);
+  if (settings.freeze_body) FrozenBody(*reward, 1);
   if (settings.lora.r > 0) add_lora(reward->body(), settings.lora, 0);
-  Preview out{
-      .unit = objective->unit(), .log_probs = false, .saved_is_opened = settings.lora.r == 0};
+  Preview out{.unit = objective->unit(),
+              .body_is_frozen = settings.freeze_body,
+              .log_probs = false,
+              .saved_is_opened = settings.lora.r == 0};
   out.models.push_back({.role = "model",
                         .folder = model::model_folder(settings.train.model_name_or_path),
                         .module = reward,

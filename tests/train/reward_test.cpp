@@ -282,5 +282,54 @@ TEST_F(RewardTraining, DynamicLabelsMoveAndResumeBitForBit) {
             read_json(whole / "checkpoints/step-000008/state.json")["rows"]);
 }
 
+TEST_F(RewardTraining, AFrozenBodyIsReadOnceAndResumesBitForBit) {
+  const std::string file = pairs([](Json&, size_t) {});
+  Json s = settings(file, {{"max_steps", 12}, {"save_steps", 5}, {"save_total_limit", nullptr}});
+  s["eval_strategy"] = "steps";
+  s["eval_steps"] = 6;
+  s["data"]["eval"] = file;
+  Json frozen = s;
+  frozen["freeze_body"] = true;
+  frozen["learning_rate"] = 0.1;
+  EXPECT_NEAR(first_loss(frozen), first_loss(s), 1e-6);
+
+  const fs::path whole = run(frozen), cut = run(frozen);
+  for (const char* step : {"checkpoints/step-000010", "checkpoints/step-000012"})
+    fs::remove_all(cut / step);
+  run(frozen, true, cut);
+  EXPECT_EQ(read_file(cut / "model/model.safetensors"),
+            read_file(whole / "model/model.safetensors"));
+
+  const auto before = model::load_reward_model(test::fixture("trl/reward_model")),
+             after = model::load_reward_model(whole);
+  EXPECT_FALSE(after->head_weight().equal(before->head_weight()));
+  const auto then = before->body().named_parameters(), now = after->body().named_parameters();
+  for (const auto& item : then) EXPECT_TRUE(now[item.key()].equal(item.value())) << item.key();
+
+  std::istringstream lines(read_file(whole / "metrics.jsonl"));
+  std::vector<Json> steps;
+  for (std::string line; std::getline(lines, line);)
+    steps.push_back(parse_json(line, "metrics.jsonl"));
+  EXPECT_LT(steps[11]["eval_loss"].get<double>(), steps[5]["eval_loss"].get<double>());
+  // The model as it is saved gives the scores that its kept states did.
+  Json again = s;
+  again["model_name_or_path"] = whole.string();
+  again["eval_on_start"] = true;
+  std::istringstream first(read_file(run(again) / "metrics.jsonl"));
+  std::string line;
+  std::getline(first, line);
+  EXPECT_NEAR(parse_json(line, "metrics.jsonl")["eval_loss"].get<double>(),
+              steps[11]["eval_loss"].get<double>(), 1e-6);
+}
+
+TEST_F(RewardTraining, AFrozenBodyTakesNoAdapter) {
+  const std::string file = pairs([](Json&, size_t) {});
+  EXPECT_EQ(test::refusal(Kind::settings,
+                          [&] {
+                            run(settings(file, {{"freeze_body", true}, {"lora", {{"r", 4}}}}));
+                          }),
+            "settings.json: key freeze_body: an adapter (lora.r) is of the body");
+}
+
 }  // namespace
 }  // namespace guerdon::train

@@ -29,7 +29,11 @@ class RewardModel final : public torch::nn::Module {
   RewardModel(std::shared_ptr<Backbone> body, Pooling pooling, HeadOutputs outputs = {});
 
   /// All outputs of each row of the batch, [rows, K] float32. A row's do not depend on the others.
-  Tensor outputs(const PackedBatch& batch);
+  Tensor outputs(const PackedBatch& batch) { return outputs_of(states(batch)); }
+  /// What the head reads of each row: pooled hidden states, [rows, hidden] float32.
+  Tensor states(const PackedBatch& batch);
+  /// What it makes of them, [rows, K].
+  Tensor outputs_of(const Tensor& states) const;
   /// One score per row, [rows] float32.
   Tensor scores(const PackedBatch& batch) { return score_of(outputs(batch)); }
   /// The scores that outputs [..., K] make: [...].

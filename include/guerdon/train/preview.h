@@ -60,6 +60,7 @@ struct Preview {
   std::vector<PreviewModel> models;  ///< in the order of their loading; the first one is trained
   std::vector<PreviewFile> files;
   std::optional<PreviewGeneration> generation;
+  bool body_is_frozen = false;        ///< only a head is trained, on states that are kept
   bool log_probs = true;              ///< through the LM head; false: a scalar head
   bool reference_in_forward = false;  ///< the reference runs while the policy's graph is kept
   bool saved_is_opened = false;       ///< saving opens a second copy of the model and compares

@@ -31,6 +31,7 @@ struct RewardSettings {
   std::vector<std::string> attributes;  ///< of ratings: the fields that are learnt
   std::vector<double> score_weights;    ///< of the attributes in the score; empty: equal ones
   std::string pooling;
+  bool freeze_body = false;
   std::string chat_template_path;
 };
 void describe(SettingList& field, RewardSettings& settings);
