@@ -9,6 +9,7 @@
 
 #include "guerdon/base/error.h"
 #include "guerdon/base/random.h"
+#include "guerdon/math/statistics.h"
 
 namespace guerdon::eval {
 namespace {
@@ -75,6 +76,29 @@ double log_loss(const math::Predictions& predictions) {
   return sum / static_cast<double>(predictions.probability.size());
 }
 
+std::vector<math::ReliabilityBin> bins_of(const math::Predictions& predictions, int64_t bins) {
+  return math::reliability_bins(predictions, {.bins = bins, .lower = 0.5, .upper = 1.0});
+}
+
+void find_intervals(CalibrationFigures& figures, const math::Predictions& predictions,
+                    const CalibrationOptions& options) {
+  std::vector<double> errors, scores;
+  const size_t n = predictions.outcome.size();
+  for (int64_t b = 0; b < options.resamples; ++b) {
+    Random random(options.seed, Purpose::bootstrap, static_cast<uint64_t>(b));
+    math::Predictions drawn;
+    for (size_t i = 0; i < n; ++i) {
+      const size_t row = random.next_below(n);
+      drawn.probability.push_back(predictions.probability[row]);
+      drawn.outcome.push_back(predictions.outcome[row]);
+    }
+    errors.push_back(math::expected_calibration_error(bins_of(drawn, options.bins)));
+    scores.push_back(math::brier_score(drawn));
+  }
+  figures.ece_interval = {math::quantile(errors, 0.025), math::quantile(errors, 0.975)};
+  figures.brier_interval = {math::quantile(scores, 0.025), math::quantile(scores, 0.975)};
+}
+
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 }  // namespace
@@ -103,14 +127,14 @@ Calibration calibrate(std::span<const double> margins, std::span<const double> f
     const math::Predictions predictions{claims(method, margins, fit, options),
                                         math::pair_predictions(margins).outcome};
     CalibrationFigures figures{.method = method};
-    figures.bins =
-        math::reliability_bins(predictions, {.bins = options.bins, .lower = 0.5, .upper = 1.0});
+    figures.bins = bins_of(predictions, options.bins);
     figures.ece = math::expected_calibration_error(figures.bins);
     figures.mce = math::maximum_calibration_error(figures.bins);
     figures.ace =
         math::expected_calibration_error(math::equal_count_bins(predictions, options.bins));
     figures.brier = math::brier_score(predictions);
     figures.log_loss = log_loss(predictions);
+    find_intervals(figures, predictions, options);
     out.methods.push_back(std::move(figures));
   }
   return out;
@@ -123,8 +147,14 @@ Json calibration_json(const Calibration& result) {
            {"temperature", result.temperature},
            {"methods", Json::array()}};
   for (const CalibrationFigures& figures : result.methods) {
-    Json method{{"name", figures.method}, {"ece", figures.ece},     {"ace", figures.ace},
-                {"mce", figures.mce},     {"brier", figures.brier}, {"log_loss", figures.log_loss},
+    Json method{{"name", figures.method},
+                {"ece", figures.ece},
+                {"ace", figures.ace},
+                {"mce", figures.mce},
+                {"brier", figures.brier},
+                {"log_loss", figures.log_loss},
+                {"ece_interval", {figures.ece_interval.lower, figures.ece_interval.upper}},
+                {"brier_interval", {figures.brier_interval.lower, figures.brier_interval.upper}},
                 {"bins", Json::array()}};
     for (const math::ReliabilityBin& bin : figures.bins) {
       method["bins"].push_back({{"lower", bin.lower},
@@ -146,12 +176,14 @@ std::string calibration_text(const Calibration& result) {
                 100 * result.accuracy, 100 * result.interval.lower, 100 * result.interval.upper,
                 static_cast<long long>(result.pairs), result.temperature);
   std::string out = line;
-  std::snprintf(line, sizeof line, "%-14s%9s%9s%9s%9s%10s\n", "", "ECE", "ACE", "MCE", "Brier",
-                "log loss");
+  std::snprintf(line, sizeof line, "%-14s%9s%18s%9s%9s%9s%18s%10s\n", "", "ECE", "95 %", "ACE",
+                "MCE", "Brier", "95 %", "log loss");
   out += line;
   for (const CalibrationFigures& f : result.methods) {
-    std::snprintf(line, sizeof line, "%-14s%9.4f%9.4f%9.4f%9.4f%10.4f\n", f.method.c_str(), f.ece,
-                  f.ace, f.mce, f.brier, f.log_loss);
+    std::snprintf(line, sizeof line,
+                  "%-14s%9.4f  %.4f to %.4f%9.4f%9.4f%9.4f  %.4f to %.4f%10.4f\n", f.method.c_str(),
+                  f.ece, f.ece_interval.lower, f.ece_interval.upper, f.ace, f.mce, f.brier,
+                  f.brier_interval.lower, f.brier_interval.upper, f.log_loss);
     out += line;
   }
   return out;

@@ -58,6 +58,25 @@ TEST(Calibrate, ClaimsOfAFavouriteAreAtLeastAHalf) {
   EXPECT_NEAR(method(result, "isotonic").log_loss, std::log(2), 1e-12);
 }
 
+TEST(Calibrate, TheIntervalOfTheBrierScoreCoversItsExpectation) {
+  double expected = 0;
+  constexpr int kGrid = 10000;
+  for (int i = 0; i < kGrid; ++i) {  // sizes are uniform on [0, 3], claims are right
+    const double p = math::sigmoid(3 * (i + 0.5) / kGrid);
+    expected += p * (1 - p) / kGrid;
+  }
+  int covered = 0;
+  for (uint64_t trial = 0; trial < 100; ++trial) {
+    const Calibration result =
+        calibrate(margins(1, trial, 200), {}, {.seed = trial, .resamples = 200});
+    const math::Interval found = method(result, "none").brier_interval;
+    covered += found.lower <= expected && expected <= found.upper;
+    EXPECT_LE(method(result, "none").ece_interval.lower, method(result, "none").ece_interval.upper);
+  }
+  EXPECT_GE(covered, 88);
+  EXPECT_LE(covered, 99);
+}
+
 TEST(Calibrate, JsonTellsAll) {
   const Json json = calibration_json(calibrate(margins(2, 3, 100), {}));
   EXPECT_EQ(json["pairs"], 100);
