@@ -39,6 +39,7 @@
 #include "guerdon/eval/distance.h"
 #include "guerdon/eval/items.h"
 #include "guerdon/eval/judge.h"
+#include "guerdon/eval/probe.h"
 #include "guerdon/eval/suite.h"
 #include "guerdon/generate/engine.h"
 #include "guerdon/generate/kv_cache.h"

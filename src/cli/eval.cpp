@@ -35,6 +35,7 @@ void add_eval(CLI::App& program) {
   add_eval_distance(command);
   add_eval_detect(command);
   add_eval_agreement(command);
+  add_eval_probe(command);
 }
 
 }  // namespace guerdon::cli

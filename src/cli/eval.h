@@ -16,6 +16,7 @@ void add_eval_best_of_n(CLI::App* eval);
 void add_eval_distance(CLI::App* eval);
 void add_eval_detect(CLI::App* eval);
 void add_eval_agreement(CLI::App* eval);
+void add_eval_probe(CLI::App* eval);
 
 /// Where the result of an evaluation goes; the same options everywhere.
 struct ResultArguments {

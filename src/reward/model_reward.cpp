@@ -7,6 +7,7 @@
 #include "guerdon/base/error.h"
 #include "guerdon/data/encode.h"
 #include "guerdon/model/reward_model.h"
+#include "guerdon/model/tensor_file.h"
 #include "guerdon/text/chat_template.h"
 #include "guerdon/text/tokenizer.h"
 
@@ -41,6 +42,21 @@ struct ModelReward::Loaded {
         folder(data::find_model(options.path).folder),
         tokenizer(text::Tokenizer::load(folder)) {
     if (text::ChatTemplate::exists(folder)) chat_template = text::ChatTemplate::load(folder);
+    if (!options.centroids.empty()) {
+      const model::TensorFile file(options.centroids);
+      std::vector<Tensor> all;
+      for (const data::TensorEntry& entry : file.entries()) {
+        const Tensor some = file.load(entry.name).to(at::kFloat);
+        const int64_t hidden = model->body().hidden_size();
+        if (some.dim() != 2 || some.size(1) != hidden)
+          fail_input(options.centroids,
+                     guerdon::str("tensor ", show(entry.name), ": has shape ", some.sizes(),
+                                  ", [K, ", hidden, "] is needed"));
+        all.push_back(some);
+      }
+      if (all.empty()) fail_input(options.centroids, "holds no tensors");
+      centroids = at::cat(all);
+    }
     encoder.emplace(tokenizer, chat_template ? &*chat_template : nullptr,
                     data::EncodeOptions{.append_eos = model->config().decoder() != nullptr});
   }
@@ -50,31 +66,63 @@ struct ModelReward::Loaded {
   text::Tokenizer tokenizer;
   std::optional<text::ChatTemplate> chat_template;
   std::optional<data::Encoder> encoder;
+  Tensor centroids;  // [all of them, hidden], or undefined
 };
 
 ModelReward::ModelReward(const Options& options) : options_(options) {
   if (options.path.empty())
     fail_settings("reward model", "key path: must name a reward model's folder or run");
+  if (options.centroids.empty() != !options.max_distance)
+    fail_settings("reward model", "keys centroids and max_distance: belong together");
   loaded_ = std::make_unique<Loaded>(options);
 }
 
 ModelReward::~ModelReward() = default;
 
 Scores ModelReward::score(const RewardBatch& batch) {
-  const at::NoGradGuard no_gradient;
-  const size_t n = batch.rollouts.size();
+  const auto n = static_cast<int64_t>(batch.rollouts.size());
   Scores out;
-  out.total =
-      at::full({static_cast<int64_t>(n)}, std::numeric_limits<float>::quiet_NaN(), at::kFloat);
-  out.verdicts.assign(n, Verdict::scored);
-  out.notes.resize(n);
-  const model::HeadOutputs& head = loaded_->model->head();
-  const auto outputs = static_cast<int64_t>(head.labels.size());
+  out.total = at::full({n}, std::numeric_limits<float>::quiet_NaN(), at::kFloat);
+  const model::RewardModel& model = *loaded_->model;
+  const auto outputs = static_cast<int64_t>(model.head().labels.size());
   if (outputs > 1) {
-    out.names = head.labels;
-    out.components = at::full({static_cast<int64_t>(n), outputs},
-                              std::numeric_limits<float>::quiet_NaN(), at::kFloat);
+    out.names = model.head().labels;
+    out.components = at::full({n, outputs}, std::numeric_limits<float>::quiet_NaN(), at::kFloat);
   }
+  const Tensor& centroids = loaded_->centroids;
+  if (centroids.defined()) out.weight = at::ones({n});
+  each_pass(batch, out, [&](const Tensor& rows, const Tensor& states) {
+    const Tensor values = model.outputs_of(states);
+    out.total.index_copy_(0, rows, model.score_of(values).to(at::kCPU, at::kFloat));
+    if (outputs > 1) out.components.index_copy_(0, rows, values.to(at::kCPU, at::kFloat));
+    if (!centroids.defined()) return;
+    const Tensor nearest = at::cdist(states.to(at::kCPU), centroids).amin(1);
+    out.weight.index_copy_(0, rows, (nearest <= *options_.max_distance).to(at::kFloat));
+  });
+  return out;
+}
+
+Tensor ModelReward::states(const RewardBatch& batch) {
+  Scores verdicts;
+  Tensor out = at::empty(
+      {static_cast<int64_t>(batch.rollouts.size()), loaded_->model->body().hidden_size()});
+  each_pass(batch, verdicts, [&](const Tensor& rows, const Tensor& states) {
+    out.index_copy_(0, rows, states.to(at::kCPU));
+  });
+  for (size_t i = 0; i < verdicts.verdicts.size(); ++i) {
+    if (verdicts.verdicts[i] == Verdict::scored) continue;
+    const auto& example = batch.rollouts[i].example;
+    fail_input(example ? example->fields.where() : std::string(), verdicts.notes[i]);
+  }
+  return out;
+}
+
+/// Calls `visit` with the states of some rows, until all are there that can be judged; the others
+/// have verdict and note in `scores`.
+void ModelReward::each_pass(const RewardBatch& batch, Scores& scores, const Visit& visit) {
+  const at::NoGradGuard no_gradient;
+  scores.verdicts.assign(batch.rollouts.size(), Verdict::scored);
+  scores.notes.resize(batch.rollouts.size());
   const int64_t longest =
       loaded_->model->position_limit().value_or(std::numeric_limits<int64_t>::max());
   const bool share = loaded_->model->body().shares_prefixes();
@@ -86,9 +134,7 @@ Scores ModelReward::score(const RewardBatch& batch) {
   const auto flush = [&] {
     if (sequences.empty()) return;
     const PackedBatch packed = pack(sequences, groups, {.share_prefixes = share});
-    const Tensor values = loaded_->model->outputs(packed), at = at::tensor(rows, at::kLong);
-    out.total.index_copy_(0, at, loaded_->model->score_of(values).to(at::kCPU, at::kFloat));
-    if (outputs > 1) out.components.index_copy_(0, at, values.to(at::kCPU, at::kFloat));
+    visit(at::tensor(rows, at::kLong), loaded_->model->states(packed));
     sequences.clear(), rows.clear(), groups = {0}, tokens = 0;
   };
   for (size_t g = 0; g + 1 < batch.groups.size(); ++g) {
@@ -110,8 +156,8 @@ Scores ModelReward::score(const RewardBatch& batch) {
         sequences.push_back({.tokens = std::move(ids)});
         rows.push_back(i);
       } catch (const Error& e) {
-        out.verdicts[at] = Verdict::failed;
-        out.notes[at] = e.what();
+        scores.verdicts[at] = Verdict::failed;
+        scores.notes[at] = e.what();
       }
     }
     if (static_cast<int64_t>(sequences.size()) > groups.back())
@@ -119,7 +165,6 @@ Scores ModelReward::score(const RewardBatch& batch) {
     if (tokens >= options_.batch_tokens) flush();
   }
   flush();
-  return out;
 }
 
 void describe(SettingList& field, ModelReward::Options& o) {
@@ -129,6 +174,11 @@ void describe(SettingList& field, ModelReward::Options& o) {
   field("bf16", o.bf16, "Compute in bfloat16");
   field("weights", o.weights,
         "Of the outputs of a head that has several, in the score (empty: those of the model)");
+  field("centroids", o.centroids,
+        "Safetensors file of `eval probe`: where the states of known responses lie");
+  field("max_distance", o.max_distance,
+        "From the nearest centroid; responses past it get weight 0: no update is made of them",
+        {.min = 0});
   field(
       "truncate", o.truncate,
       "Cut off the beginning of texts that are longer than the model's table of positions, but for "

@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 
 #include "guerdon/model/reward_model.h"
+#include "guerdon/model/tensor_file.h"
 #include "reward/rollouts.h"
 #include "support/errors.h"
 #include "train/tiny_policy.h"
@@ -72,6 +73,35 @@ TEST_F(ModelRewardTest, SameBitsWhateverTheBatch) {
               together[static_cast<int64_t>(i)].item<float>())
         << i;
   }
+}
+
+TEST_F(ModelRewardTest, ResponsesFarFromKnownOnesGetNoWeight) {
+  const std::vector<Rollout> all = rollouts();
+  ModelReward model({.path = (folder_.path() / "judge").string()});
+  Services services;
+  const std::vector<int64_t> groups = generate::group_offsets(all);
+  const Tensor states = model.states({all, groups, 0, services});
+  ASSERT_EQ(states.size(0), static_cast<int64_t>(all.size()));
+  // Row 2 is a centroid, and so is a point that all are far from.
+  const Tensor centres = at::cat({states.narrow(0, 2, 1), at::full({1, states.size(1)}, 1e3)});
+  NewFolder known(folder_.path() / "known");
+  model::add_tensors(known, "centroids", {{"a", centres}});
+  known.commit();
+  const auto judged = [&](double limit) {
+    return score_groups(
+        *judge(R"(, "centroids": )" + Json((folder_.path() / "known/centroids").string()).dump() +
+               R"(, "max_distance": )" + std::to_string(limit)),
+        all);
+  };
+  const Tensor plain = score_groups(*judge(), all).total;
+  const Scores everything = judged(1e9), itself = judged(1e-3);
+  EXPECT_TRUE(at::equal(everything.total, plain));
+  EXPECT_TRUE(at::equal(everything.weight, at::ones({7})));
+  EXPECT_TRUE(at::equal(itself.total, plain));
+  EXPECT_TRUE(at::equal(itself.weight, (at::arange(7) == 2).to(at::kFloat)));
+  const std::string path = Json((folder_.path() / "judge").string()).dump();
+  refusal(Kind::settings,
+          [&] { reward(R"({"use": "model", "max_distance": 1, "path": )" + path + "}"); });
 }
 
 TEST_F(ModelRewardTest, RefusesAFolderWithoutAHead) {

@@ -1,7 +1,9 @@
 /// A trained reward model as a reward.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,14 +25,21 @@ class ModelReward final : public Reward {
     bool truncate =
         false;  ///< a text past the positions loses its beginning, but for the first token
     std::vector<double> weights = {};  ///< of a head's outputs in the score; empty: the model's own
+    std::string centroids = {};  ///< safetensors file of `guerdon eval probe`: tensors [K, hidden]
+    std::optional<double> max_distance = {};  ///< from the nearest centroid; past it: weight 0
   };
   /// Throws Error (Kind::input) for a folder that is no reward model.
   explicit ModelReward(const Options& options);
   ~ModelReward() override;
   Scores score(const RewardBatch& batch) override;
+  /// What the model's head reads of each response: pooled states [N, hidden] float32. Throws Error
+  /// (Kind::input) at the row for one that cannot be judged.
+  Tensor states(const RewardBatch& batch);
 
  private:
   struct Loaded;
+  using Visit = std::function<void(const Tensor& rows, const Tensor& states)>;
+  void each_pass(const RewardBatch& batch, Scores& scores, const Visit& visit);
   Options options_;
   std::unique_ptr<Loaded> loaded_;
 };
