@@ -4,6 +4,8 @@
 #   scripts/setup.sh tests    for the tests and benchmarks too
 #   scripts/setup.sh ci       for all that .ci/run does
 #   scripts/setup.sh release  for all that scripts/release_check.sh does
+# The kernels for GPUs (scripts/cuda.sh) need NVIDIA's CUDA toolkit 13.0, which is no package of Debian's: without its nvcc they are
+# left out, and nothing else needs it.
 # GUERDON_TORCH_DIR: a LibTorch that is there already (the folder that holds include/ and lib/; site-packages/torch of a
 # Python will do). With everything in place it takes a fraction of a second.
 set -euo pipefail

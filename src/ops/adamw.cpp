@@ -39,6 +39,7 @@ double square_sum(const Tensor& given) {
     return (x * x).sum().item<double>();
   }
   const Tensor x = given.is_non_overlapping_and_dense() ? given : given.contiguous();
+  if (const DeviceKernels* device = device_kernels(x)) return device->square_sum(x);
   const int64_t pieces = (x.numel() + kPiece - 1) / kPiece;
   std::vector<double> sums(static_cast<size_t>(pieces));
   at::parallel_for(0, pieces, 1, [&](int64_t begin, int64_t end) {
@@ -76,11 +77,15 @@ void adamw_step(const Tensor& p, const Tensor& given, const Tensor& m, const Ten
   Tensor g = given.to(at::kFloat);
   if (g.strides() != p.strides()) g = at::empty_like(p).copy_(g);
   const kernels::AdamWNumbers numbers = numbers_of(o);
-  at::parallel_for(0, p.numel(), kPiece, [&](int64_t begin, int64_t end) {
-    kernels::kernels().adamw(p.data_ptr<float>() + begin, g.const_data_ptr<float>() + begin,
-                             m.data_ptr<float>() + begin, v.data_ptr<float>() + begin, end - begin,
-                             numbers);
-  });
+  if (const DeviceKernels* device = device_kernels(p)) {
+    device->adamw(p, g, m, v, numbers);
+  } else {
+    at::parallel_for(0, p.numel(), kPiece, [&](int64_t begin, int64_t end) {
+      kernels::kernels().adamw(p.data_ptr<float>() + begin, g.const_data_ptr<float>() + begin,
+                               m.data_ptr<float>() + begin, v.data_ptr<float>() + begin,
+                               end - begin, numbers);
+    });
+  }
   // The kernel does not count as a change of the weights by itself; who keeps a copy of them (a
   // model that computes in bfloat16) goes by that count.
   p.unsafeGetTensorImpl()->bump_version();

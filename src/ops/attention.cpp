@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cmath>
 #include <numeric>
+#include <tuple>
 #include <vector>
 
 #include "guerdon/base/error.h"
@@ -225,6 +226,12 @@ Tensor readable(const Tensor& x, at::ScalarType type) {
   return wide.stride(-1) == 1 || wide.size(-1) == 1 ? wide : wide.contiguous();
 }
 
+/// Those of another device, where they take queries of this type and width.
+const DeviceKernels* kernels_for(const Tensor& q) {
+  const bool fits = q.scalar_type() != at::kDouble && q.size(2) <= kDeviceAttentionWidth;
+  return fits ? device_kernels(q) : nullptr;
+}
+
 class PackedAttention : public torch::autograd::Function<PackedAttention> {
  public:
   static Tensor forward(AutogradContext* context, const Tensor& q, const Tensor& k, const Tensor& v,
@@ -233,7 +240,9 @@ class PackedAttention : public torch::autograd::Function<PackedAttention> {
     const Tensor query = readable(q, type), key = readable(k, type), value = readable(v, type);
     Tensor out = at::empty(q.sizes(), query.options()),
            lse = at::empty({q.size(0), q.size(1)}, query.options());
-    if (type == at::kDouble) {
+    if (const DeviceKernels* device = kernels_for(query)) {
+      std::tie(out, lse) = device->attention_forward(query, key, value, segments, options);
+    } else if (type == at::kDouble) {
       forward_pass<double>(query, key, value, segments, options, out, lse);
     } else {
       forward_pass<float>(query, key, value, segments, options, out, lse);
@@ -260,6 +269,12 @@ class PackedAttention : public torch::autograd::Function<PackedAttention> {
       segments.push_back({flat[i], flat[i + 1], flat[i + 2]});
     }
     const Tensor d_out = gradients[0].to(q.scalar_type()).contiguous();
+    const at::ScalarType type = gradients[0].scalar_type();
+    if (const DeviceKernels* device = kernels_for(q)) {
+      const AttentionGradient d =
+          device->attention_backward(q, k, v, out, lse, d_out, segments, options);
+      return {d.query.to(type), d.key.to(type), d.value.to(type), {}, {}};
+    }
     Tensor dq = at::empty(q.sizes(), q.options()), dk = at::zeros(k.sizes(), k.options()),
            dv = at::zeros(v.sizes(), v.options());
     if (q.scalar_type() == at::kDouble) {
@@ -267,7 +282,6 @@ class PackedAttention : public torch::autograd::Function<PackedAttention> {
     } else {
       backward_pass<float>(q, k, v, segments, options, out, lse, d_out, dq, dk, dv);
     }
-    const at::ScalarType type = gradients[0].scalar_type();
     return {dq.to(type), dk.to(type), dv.to(type), {}, {}};
   }
 };
@@ -305,7 +319,7 @@ Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                         std::span<const AttentionSegment> segments,
                         const AttentionOptions& options) {
   check(q, k, v, segments, options);
-  if (!q.device().is_cpu()) return packed_attention_reference(q, k, v, segments, options);
+  if (!q.is_cpu() && !kernels_for(q)) return packed_attention_reference(q, k, v, segments, options);
   return PackedAttention::apply(q, k, v, Segments(segments.begin(), segments.end()), options);
 }
 
@@ -317,7 +331,12 @@ Tensor decode_attention(const Tensor& q, const Tensor& keys, const Tensor& value
                     lengths.numel() == q.size(0) && lengths.scalar_type() == at::kLong,
                 "decode_attention: q ", q.sizes(), ", keys ", keys.sizes(), ", values ",
                 values.sizes(), ", lengths ", lengths.sizes(), " do not fit");
-  if (q.size(0) > 0) {
+  const DeviceKernels* device = kernels_for(q);
+  if (!q.is_cpu() && !device) {
+    return decode_attention(q.cpu(), keys.cpu(), values.cpu(), lengths.cpu(), options)
+        .to(q.device());
+  }
+  if (q.size(0) > 0 && lengths.is_cpu()) {  // those of another device would have to be waited for
     const auto [least, most] = lengths.aminmax();
     GUERDON_CHECK(least.item<int64_t>() >= 1 && most.item<int64_t>() <= keys.size(1),
                   "decode_attention: lengths must lie in [1, ", keys.size(1), "]");
@@ -325,6 +344,8 @@ Tensor decode_attention(const Tensor& q, const Tensor& keys, const Tensor& value
   const at::ScalarType type = at_least_float(q);
   const Tensor query = readable(q.detach(), type), key = readable(keys.detach(), type),
                value = readable(values.detach(), type), length = lengths.contiguous();
+  if (device)
+    return device->decode_attention(query, key, value, length, options).to(q.scalar_type());
   Tensor out = at::empty(q.sizes(), query.options());
   if (type == at::kDouble) {
     decode_pass<double>(query, key, value, length, options, out);

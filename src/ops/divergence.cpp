@@ -21,8 +21,6 @@ using kernels::DivergenceKind;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
 /// The teacher of a row: one matrix, or a combination of two.
 struct Teacher {
   LogitMatrix first;
@@ -40,10 +38,17 @@ struct Teacher {
   }
 };
 
-/// [N] float each: what the backward pass needs of the forward one.
-struct PairSums {
-  Tensor value, inner, lse_student, lse_teacher;
-};
+Teacher teacher_of(const PairInput& in) {
+  if (!in.second.defined())
+    return {LogitMatrix(in.teacher, in.teacher_transform), std::nullopt, {}, {}};
+  return {LogitMatrix(in.teacher, in.teacher_transform),
+          LogitMatrix(in.second, in.teacher_transform), in.weights[0].contiguous(),
+          in.weights[1].contiguous()};
+}
+
+const bool* live_of(const PairInput& in) {
+  return in.live.defined() ? in.live.const_data_ptr<bool>() : nullptr;
+}
 
 /// Log-sum-exp of rows that are built on the fly (F8's combination too).
 template <class Rows>
@@ -55,7 +60,7 @@ Tensor lse_of(const Rows& matrix, int64_t rows, int64_t columns, const bool* liv
         kernels::kernels().logit_block(matrix[row], begin, count, {}, block);
       },
       [&](int64_t row, const std::vector<kernels::LogitBlock>& blocks) {
-        lse.data_ptr<float>()[row] = static_cast<float>(MergedRow(blocks).lse());
+        lse.data_ptr<float>()[row] = static_cast<float>(merged(blocks).lse());
       });
   return lse;
 }
@@ -69,39 +74,14 @@ void fast_kl(const LogitMatrix& student, const Teacher& teacher, DivergenceKind 
         kernels::kernels().pair_block(student[row], teacher[row], begin, count, block);
       },
       [&](int64_t row, const std::vector<kernels::PairBlock>& blocks) {
-        double mz = -kInfinity, mw = -kInfinity, s = 0, u = 0, a = 0, b = 0;
-        bool poisoned = false;
-        for (const kernels::PairBlock& k : blocks) {
-          poisoned = poisoned || k.poisoned;
-          const double top_z = k.top_z, top_w = k.top_w;
-          const double Mz = std::max(mz, top_z), Mw = std::max(mw, top_w);
-          // A sum is moved to new maxima; an empty one has nothing to move.
-          const auto moved = [](double sum, double extra, double own, double other, double& target,
-                                double& target_extra) {
-            if (sum == 0) return;
-            const double factor = std::exp(own);
-            target += factor * sum;
-            target_extra += factor * (extra + sum * (own - other));
-          };
-          double ns = 0, nu = 0, na = 0, nb = 0;
-          const auto shift = [](double from, double to) {
-            return std::isinf(to) ? 0.0 : from - to;
-          };
-          moved(s, a, shift(mz, Mz), std::isinf(mw) ? 0.0 : mw - Mw, ns, na);
-          moved(k.sum_z, k.reverse, shift(top_z, Mz), std::isinf(top_w) ? 0.0 : top_w - Mw, ns, na);
-          moved(u, b, shift(mw, Mw), std::isinf(mz) ? 0.0 : mz - Mz, nu, nb);
-          moved(k.sum_w, k.forward, shift(top_w, Mw), std::isinf(top_z) ? 0.0 : top_z - Mz, nu, nb);
-          s = ns, u = nu, a = na, b = nb, mz = Mz, mw = Mw;
-        }
-        const double kl = kind == DivergenceKind::reverse_kl ? a / s - std::log(s) + std::log(u)
-                                                             : b / u - std::log(u) + std::log(s);
+        kernels::MergedPair m;
+        for (const kernels::PairBlock& b : blocks) m.add(b);
         const auto set = [&](const Tensor& to, double value) {
-          to.data_ptr<float>()[row] =
-              static_cast<float>(poisoned ? std::numeric_limits<double>::quiet_NaN() : value);
+          to.data_ptr<float>()[row] = static_cast<float>(value);
         };
-        set(out.value, s == 0 || u == 0 ? 0.0 : (kl < 0 ? 0.0 : kl));
-        set(out.lse_student, s == 0 ? -kInfinity : mz + std::log(s));
-        set(out.lse_teacher, u == 0 ? -kInfinity : mw + std::log(u));
+        set(out.value, m.kl(kind == DivergenceKind::forward_kl));
+        set(out.lse_student, m.lse_z());
+        set(out.lse_teacher, m.lse_w());
       });
 }
 
@@ -114,12 +94,16 @@ kernels::DivergenceRow row_of(const LogitMatrix& student, const Teacher& teacher
           .beta = static_cast<float>(beta)};
 }
 
-PairSums pair_sums(const LogitMatrix& student, const Teacher& teacher, DivergenceKind kind,
-                   double beta, bool fast, const bool* live) {
+PairSums pair_sums(const PairInput& in) {
+  if (const DeviceKernels* device = device_kernels(in.student)) return device->pair_sums(in);
+  const LogitMatrix student(in.student, in.student_transform);
+  const Teacher teacher = teacher_of(in);
+  const bool* live = live_of(in);
+  const DivergenceKind kind = in.kind;
   const int64_t rows = student.rows(), columns = student.columns();
   const auto zeros = [&] { return at::zeros({rows}, at::kFloat); };
   PairSums out{zeros(), zeros(), zeros(), zeros()};
-  if (fast && (kind == DivergenceKind::reverse_kl || kind == DivergenceKind::forward_kl)) {
+  if (in.fast && (kind == DivergenceKind::reverse_kl || kind == DivergenceKind::forward_kl)) {
     fast_kl(student, teacher, kind, live, out);
     return out;
   }
@@ -128,8 +112,8 @@ PairSums pair_sums(const LogitMatrix& student, const Teacher& teacher, Divergenc
   reduce_rows<kernels::DivergenceBlock>(
       rows, columns, live,
       [&](int64_t row, int64_t begin, int64_t count, kernels::DivergenceBlock* block) {
-        kernels::kernels().divergence_block(row_of(student, teacher, beta, out, row), kind, begin,
-                                            count, block);
+        kernels::kernels().divergence_block(row_of(student, teacher, in.beta, out, row), kind,
+                                            begin, count, block);
       },
       [&](int64_t row, const std::vector<kernels::DivergenceBlock>& blocks) {
         double value = 0, inner = 0;
@@ -147,9 +131,13 @@ PairSums pair_sums(const LogitMatrix& student, const Teacher& teacher, Divergenc
 
 /// d: upstream [N] float. The gradient into `out`, of the side's type and sizes, which may be the
 /// side itself.
-void pair_gradient(const LogitMatrix& student, const Teacher& teacher, DivergenceKind kind,
-                   double beta, const PairSums& sums, bool of_student, const Tensor& d,
-                   const bool* live, Tensor& out) {
+void pair_gradient(const PairInput& in, const PairSums& sums, bool of_student, const Tensor& d,
+                   Tensor& out) {
+  if (const DeviceKernels* device = device_kernels(in.student))
+    return device->pair_gradient(in, sums, of_student, d, out);
+  const LogitMatrix student(in.student, in.student_transform);
+  const Teacher teacher = teacher_of(in);
+  const bool* live = live_of(in);
   const auto element = static_cast<int64_t>(out.element_size());
   const auto number = [](const Tensor& x, int64_t row) { return x.const_data_ptr<float>()[row]; };
   for_each_slice(student.rows(), student.columns(), [&](int64_t row, int64_t begin, int64_t count) {
@@ -164,7 +152,7 @@ void pair_gradient(const LogitMatrix& student, const Teacher& teacher, Divergenc
     // KL = inf: the finite part's limit, so that no infinity enters the model.
     const float value = number(sums.value, row);
     kernels::kernels().divergence_gradient(
-        row_of(student, teacher, beta, sums, row), kind, of_student, begin, count,
+        row_of(student, teacher, in.beta, sums, row), in.kind, of_student, begin, count,
         std::isinf(value) ? 0.0f : value, number(sums.inner, row), number(d, row), to);
   });
 }
@@ -193,10 +181,16 @@ class DivergenceFunction : public torch::autograd::Function<DivergenceFunction> 
                         const std::optional<Tensor>& second, const std::optional<Tensor>& weights,
                         const std::optional<Tensor>& live, const DivergenceOptions& o,
                         Resolved how) {
-    const PairSums sums = pair_sums(
-        LogitMatrix(student, o.student),
-        teacher_of(teacher, second.value_or(Tensor()), weights.value_or(Tensor()), o.teacher),
-        how.kind, how.beta, o.fast, data(live.value_or(Tensor())));
+    const PairSums sums = pair_sums({.student = student,
+                                     .teacher = teacher,
+                                     .second = second.value_or(Tensor()),
+                                     .weights = weights.value_or(Tensor()),
+                                     .live = live.value_or(Tensor()),
+                                     .student_transform = o.student,
+                                     .teacher_transform = o.teacher,
+                                     .kind = how.kind,
+                                     .beta = how.beta,
+                                     .fast = o.fast});
     context->save_for_backward({student, teacher, second.value_or(Tensor()),
                                 weights.value_or(Tensor()), live.value_or(Tensor()), sums.value,
                                 sums.inner, sums.lse_student, sums.lse_teacher,
@@ -216,12 +210,19 @@ class DivergenceFunction : public torch::autograd::Function<DivergenceFunction> 
     const LogitTransform student{t[0], t[1], t[2], s[9]}, teacher{t[3], t[4], t[5], s[10]};
     const auto kind = static_cast<DivergenceKind>(context->saved_data["kind"].toInt());
     const Tensor d = gradients[0].to(at::kFloat).contiguous();
-    const LogitMatrix z(s[0], student);
-    const Teacher w = teacher_of(s[1], s[2], s[3], teacher);
+    const PairInput input{.student = s[0],
+                          .teacher = s[1],
+                          .second = s[2],
+                          .weights = s[3],
+                          .live = s[4],
+                          .student_transform = student,
+                          .teacher_transform = teacher,
+                          .kind = kind,
+                          .beta = context->saved_data["beta"].toDouble(),
+                          .fast = false};
     const auto gradient = [&](bool of_student) {
       Tensor out = at::empty_like(s[of_student ? 0 : 1], at::MemoryFormat::Contiguous);
-      pair_gradient(z, w, kind, context->saved_data["beta"].toDouble(), {s[5], s[6], s[7], s[8]},
-                    of_student, d, data(s[4]), out);
+      pair_gradient(input, {s[5], s[6], s[7], s[8]}, of_student, d, out);
       return out;
     };
     Tensor of_student, of_teacher;
@@ -233,16 +234,6 @@ class DivergenceFunction : public torch::autograd::Function<DivergenceFunction> 
       of_teacher = gradient(false);
     }
     return {of_student, of_teacher, {}, {}, {}, {}, {}};
-  }
-
-  static Teacher teacher_of(const Tensor& first, const Tensor& second, const Tensor& weights,
-                            const LogitTransform& transform) {
-    if (!second.defined()) return {LogitMatrix(first, transform), std::nullopt, {}, {}};
-    return {LogitMatrix(first, transform), LogitMatrix(second, transform), weights[0].contiguous(),
-            weights[1].contiguous()};
-  }
-  static const bool* data(const Tensor& live) {
-    return live.defined() ? live.const_data_ptr<bool>() : nullptr;
   }
 };
 

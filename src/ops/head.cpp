@@ -25,6 +25,10 @@ Tensor chunk_logits(const Tensor& hidden, const Tensor& weight, const Tensor& bi
         .to(at_least_float(weight))
         .contiguous();
   }
+  if (weight.is_cuda()) {  // products of bfloat16 may have float32 results there
+    const Tensor out = at::mm(hidden.to(weight.scalar_type()), weight.t(), at::kFloat);
+    return bias.defined() ? out + bias.to(at::kFloat) : out;
+  }
   // Vendor products of bfloat16 have bfloat16 results: the head becomes float32 a panel at a time.
   const Tensor h = hidden.to(at::kFloat);
   const int64_t vocabulary = weight.size(0);

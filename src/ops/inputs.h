@@ -1,13 +1,15 @@
 /// Private to `ops`: what its sources ask of the tensors that they are given.
 #pragma once
 
+#include <ATen/ops/aminmax.h>
 #include <c10/core/GradMode.h>
 
 #include <optional>
 
 #include "guerdon/base/error.h"
 #include "guerdon/ops/tensor.h"
-#include "kernels/cpu/kernels.h"
+#include "kernels/numbers.h"
+#include "ops/device.h"
 
 namespace guerdon::ops {
 
@@ -16,11 +18,17 @@ inline std::optional<Tensor> optional(const Tensor& x) {
   return x.defined() ? std::optional<Tensor>(x) : std::nullopt;
 }
 
-/// Most kernels take float32, bfloat16 and float16 on the CPU; float64 and other devices go through
-/// the composed form.
+/// Whether there are kernels for its device: always on the CPU.
+inline bool device_has_kernels(const Tensor& x) {
+  return x.device().is_cpu() || device_kernels(x) != nullptr;
+}
+
+/// Most kernels take float32, bfloat16 and float16; float64, and devices without kernels, go
+/// through the composed form.
 inline bool has_kernel(const Tensor& x) {
   const at::ScalarType type = x.scalar_type();
-  return x.device().is_cpu() && (type == at::kFloat || type == at::kBFloat16 || type == at::kHalf);
+  return (type == at::kFloat || type == at::kBFloat16 || type == at::kHalf) &&
+         device_has_kernels(x);
 }
 
 inline kernels::Element element_of(const Tensor& x) {
@@ -28,9 +36,18 @@ inline kernels::Element element_of(const Tensor& x) {
   return x.scalar_type() == at::kHalf ? kernels::Element::float16 : kernels::Element::bfloat16;
 }
 
-/// Float32 on the CPU: what the kernels take that have no forms for other types.
+/// Float32: what the kernels take that have no forms for other types.
 inline bool has_float_kernel(const Tensor& x) {
-  return x.device().is_cpu() && x.scalar_type() == at::kFloat;
+  return x.scalar_type() == at::kFloat && device_has_kernels(x);
+}
+
+/// Throws for a row outside [0, rows); on another device waits for it.
+inline void check_rows(const char* who, const Tensor& row, int64_t rows) {
+  if (row.numel() == 0) return;
+  const auto [least, most] = row.aminmax();
+  GUERDON_CHECK(least.item<int64_t>() >= 0 && most.item<int64_t>() < rows, who, ": row ",
+                (least.item<int64_t>() < 0 ? least : most).item<int64_t>(), " lies outside [0, ",
+                rows, ")");
 }
 
 /// The type of sums and statistics over `x`.

@@ -33,6 +33,11 @@ class KlEstimateFunction : public torch::autograd::Function<KlEstimateFunction> 
                         const Tensor& given_reference, KlEstimate kind,
                         const KlEstimateOptions& o) {
     const Tensor logprobs = given.contiguous(), reference = given_reference.contiguous();
+    if (const DeviceKernels* device = device_kernels(logprobs)) {
+      const auto [value, slope] = device->kl_estimate(logprobs, reference, kernel_of(kind), o);
+      context->save_for_backward({slope});
+      return value;
+    }
     Tensor value = at::empty_like(logprobs), slope = at::empty_like(logprobs);
     at::parallel_for(0, logprobs.numel(), kTokens, [&](int64_t begin, int64_t end) {
       kernels::kernels().kl_estimate(

@@ -46,11 +46,10 @@ kernels::NormRows norm_rows(const Tensor& x, const Tensor& weight, double epsilo
 }
 
 /// The norm of x, or of x + residual, which goes into `sum`.
-struct Normal {
-  Tensor out, rstd;
-};
 Normal norm_forward(const Tensor& x, const Tensor& weight, double epsilon, double offset,
                     const Tensor& residual, const Tensor& sum) {
+  if (const DeviceKernels* device = device_kernels(x))
+    return device->norm_forward(x, weight, epsilon, offset, residual, sum);
   const int64_t width = x.size(-1), rows = x.numel() / std::max<int64_t>(width, 1);
   Normal n{at::empty_like(x), at::empty({rows}, weight.options())};
   at::parallel_for(0, rows, grain(width), [&](int64_t begin, int64_t end) {
@@ -65,6 +64,8 @@ Normal norm_forward(const Tensor& x, const Tensor& weight, double epsilon, doubl
 std::pair<Tensor, Tensor> norm_backward(const Tensor& x, const Tensor& weight, const Tensor& rstd,
                                         double offset, const Tensor& d_out, const Tensor& d_sum,
                                         bool wants_weight) {
+  if (const DeviceKernels* device = device_kernels(x))
+    return device->norm_backward(x, weight, rstd, offset, d_out, d_sum, wants_weight);
   constexpr int64_t kChunk = 256;  // rows whose share of d_weight is summed together
   const int64_t width = x.size(-1), rows = rstd.numel(), chunks = (rows + kChunk - 1) / kChunk;
   Tensor d_x = at::empty_like(x);
@@ -132,6 +133,8 @@ class AddRmsNorm : public torch::autograd::Function<AddRmsNorm> {
 Tensor rope_kernel(const Tensor& x, const Tensor& cosine, const Tensor& sine, float sign) {
   const int64_t tokens = x.size(0), heads = x.size(1), width = x.size(2), half = cosine.size(1);
   const Tensor readable = x.stride(2) == 1 && x.stride(1) == width ? x : x.contiguous();
+  if (const DeviceKernels* device = device_kernels(x))
+    return device->rope(readable, cosine, sine, sign);
   Tensor out = at::empty(x.sizes(), x.options());
   at::parallel_for(0, tokens, grain(heads * width), [&](int64_t begin, int64_t end) {
     kernels().rope(element_of(x), from(readable, begin * readable.stride(0)),
@@ -163,13 +166,14 @@ class Gated : public torch::autograd::Function<Gated> {
   static Tensor forward(AutogradContext* context, const Tensor& given_gate, const Tensor& given_up,
                         kernels::Gate act) {
     const Tensor gate = given_gate.contiguous(), up = given_up.contiguous();
+    context->save_for_backward({gate, up});
+    context->saved_data["act"] = static_cast<int64_t>(act);
+    if (const DeviceKernels* device = device_kernels(gate)) return device->gated(act, gate, up);
     Tensor out = at::empty_like(gate);
     at::parallel_for(0, gate.numel(), kElements, [&](int64_t begin, int64_t end) {
       kernels().gated(element_of(gate), act, from(gate, begin), from(up, begin), end - begin,
                       to(out, begin));
     });
-    context->save_for_backward({gate, up});
-    context->saved_data["act"] = static_cast<int64_t>(act);
     return out;
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -177,6 +181,10 @@ class Gated : public torch::autograd::Function<Gated> {
     const variable_list saved = context->get_saved_variables();
     const auto act = static_cast<kernels::Gate>(context->saved_data["act"].toInt());
     const Tensor &gate = saved[0], &up = saved[1], d_out = gradients[0].contiguous();
+    if (const DeviceKernels* device = device_kernels(gate)) {
+      const auto [d_gate, d_up] = device->gated_backward(act, gate, up, d_out);
+      return {d_gate, d_up, {}};
+    }
     Tensor d_gate = at::empty_like(gate), d_up = at::empty_like(up);
     at::parallel_for(0, gate.numel(), kElements, [&](int64_t begin, int64_t end) {
       kernels().gated_backward(element_of(gate), act, from(gate, begin), from(up, begin),
@@ -197,8 +205,10 @@ class EmbeddingRows : public torch::autograd::Function<EmbeddingRows> {
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     refuse_second_derivative("embedding");
     const Tensor ids = context->get_saved_variables()[0], d = gradients[0].contiguous();
-    const int64_t width = d.size(1);
-    Tensor d_weight = at::zeros({context->saved_data["rows"].toInt(), width}, d.options());
+    const int64_t width = d.size(1), rows = context->saved_data["rows"].toInt();
+    if (const DeviceKernels* device = device_kernels(d))
+      return {device->embedding_backward(d, ids, rows), {}};
+    Tensor d_weight = at::zeros({rows, width}, d.options());
     at::parallel_for(0, width, 64, [&](int64_t begin, int64_t end) {
       kernels().add_rows(d.const_data_ptr<float>(), ids.const_data_ptr<int64_t>(), ids.numel(),
                          width, begin, end, d_weight.data_ptr<float>());
@@ -213,7 +223,7 @@ void check_norm(const char* who, const Tensor& x, const Tensor& weight) {
 }
 
 bool takes_norm_kernel(const Tensor& x, const Tensor& weight) {
-  return has_kernel(x) && weight.device().is_cpu() && weight.scalar_type() != at::kDouble;
+  return has_kernel(x) && weight.device() == x.device() && weight.scalar_type() != at::kDouble;
 }
 
 void check_gated(const char* who, const Tensor& gate, const Tensor& up) {
@@ -238,7 +248,7 @@ AddedNorm add_rms_norm(const Tensor& x, const Tensor& residual, const Tensor& we
   check_norm("add_rms_norm", x, weight);
   GUERDON_CHECK(x.sizes() == residual.sizes() && x.scalar_type() == residual.scalar_type(),
                 "add_rms_norm: x ", x.sizes(), " and residual ", residual.sizes(), " differ");
-  if (takes_norm_kernel(x, weight) && residual.device().is_cpu()) {
+  if (takes_norm_kernel(x, weight) && residual.device() == x.device()) {
     const variable_list out =
         AddRmsNorm::apply(x, residual, weight.to(at::kFloat), epsilon, offset);
     return {.sum = out[0], .norm = out[1]};

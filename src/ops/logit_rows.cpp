@@ -16,9 +16,10 @@ void check_logits(const char* who, const Tensor& x, const LogitTransform& t) {
   GUERDON_CHECK(positive(t.scale) && positive(t.temperature), who, ": scale ", t.scale,
                 " and temperature ", t.temperature, " must be finite and positive");
   if (!t.temperatures.defined()) return;
+  // Those of another device are taken as they are: to look at them would be to wait for it.
   GUERDON_CHECK(t.temperatures.dim() == 1 && t.temperatures.size(0) == x.size(0), who,
                 ": temperatures ", t.temperatures.sizes(), " for ", x.size(0), " rows");
-  for (int64_t i = 0; i < x.size(0); ++i) {
+  for (int64_t i = 0; i < x.size(0) && t.temperatures.is_cpu(); ++i) {
     const auto value = t.temperatures[i].item<double>();
     GUERDON_CHECK(positive(value), who, ": temperature ", value, " of row ", i,
                   " must be finite and positive");
@@ -37,6 +38,7 @@ Tensor live_rows(const char* who, const Tensor& tokens, const LiveRows& live, in
   GUERDON_CHECK(tokens.dim() == 1 && tokens.scalar_type() == at::kLong && tokens.size(0) == rows,
                 who, ": tokens ", tokens.sizes(), " must be [", rows, "] int64");
   const Tensor ignored = tokens == live.ignore_index;
+  if (!tokens.is_cpu()) return alive.defined() ? alive & ~ignored : ~ignored;
   if (ignored.any().item<bool>()) {
     alive = alive.defined() ? alive & ~ignored : ~ignored;
   }

@@ -53,10 +53,7 @@ PolicyTokens readable(const PolicyTokens& t) {
                    .rows = t.rows};
   GUERDON_CHECK(t.row.scalar_type() == at::kLong && t.row.sizes() == t.logprobs.sizes(),
                 "policy_loss: row ", t.row.sizes(), " must be ", t.logprobs.sizes(), " int64");
-  const auto* row = out.row.const_data_ptr<int64_t>();
-  for (int64_t i = 0, n = out.row.numel(); i < n; ++i)
-    GUERDON_CHECK(row[i] >= 0 && row[i] < t.rows, "policy_loss: row ", row[i], " lies outside [0, ",
-                  t.rows, ")");
+  check_rows("policy_loss", out.row, t.rows);
   return out;
 }
 
@@ -69,8 +66,9 @@ std::vector<float> narrow(const Rows& values) { return {values.begin(), values.e
 /// each token's share of what flows into it.
 class Pass {
  public:
+  /// `tokens` as readable() gives them.
   Pass(const PolicyTokens& tokens, const PolicyObjective& objective)
-      : t_(readable(tokens)),
+      : t_(tokens),
         o_(objective),
         n_(t_.logprobs.numel()),
         by_row_(o_.row_ratio || o_.term == PolicyTerm::geometric),
@@ -227,15 +225,22 @@ class Pass {
   PolicySums sums_;
 };
 
+PolicyPass pass_over(const PolicyTokens& tokens, const PolicyObjective& objective) {
+  if (const DeviceKernels* device = device_kernels(tokens.logprobs))
+    return device->policy_pass(tokens, objective);
+  Pass pass(tokens, objective);
+  const Tensor loss = pass.run();
+  return {loss, pass.gradient(), pass.sums()};
+}
+
 class PolicyLossFunction : public torch::autograd::Function<PolicyLossFunction> {
  public:
   static Tensor forward(AutogradContext* context, const Tensor&, const PolicyTokens& tokens,
                         const PolicyObjective& objective, PolicySums* sums) {
-    Pass pass(tokens, objective);
-    Tensor loss = pass.run();
-    *sums = pass.sums();
-    context->save_for_backward({pass.gradient()});
-    return loss;
+    const PolicyPass pass = pass_over(readable(tokens), objective);
+    *sums = pass.sums;
+    context->save_for_backward({pass.gradient});
+    return pass.loss;
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     refuse_second_derivative("policy_loss");
@@ -247,7 +252,8 @@ class PolicyLossFunction : public torch::autograd::Function<PolicyLossFunction> 
 
 PolicyLoss policy_loss(const PolicyTokens& tokens, const PolicyObjective& objective) {
   GUERDON_CHECK(has_float_kernel(tokens.logprobs),
-                "policy_loss: log-probs must be float32 on the CPU; the plain form takes others");
+                "policy_loss: log-probs must be float32, on a device that has kernels; the plain "
+                "form takes others");
   GUERDON_CHECK(tokens.advantage.defined() && tokens.weight.defined() && tokens.row.defined(),
                 "policy_loss: advantage, weight and row are needed");
   GUERDON_CHECK(objective.beta == 0 || tokens.reference.defined(), "policy_loss: beta is ",

@@ -58,7 +58,7 @@ class RestrictedFunction : public torch::autograd::Function<RestrictedFunction> 
           kernels::kernels().gather_logits(matrix[row], ids, count, z.data());
           kernels::kernels().logit_block({.x = z.data()}, 0, count, {}, &blocks.emplace_back());
         });
-        const auto of_set = static_cast<float>(MergedRow(blocks).lse());
+        const auto of_set = static_cast<float>(merged(blocks).lse());
         lse.data_ptr<float>()[row] = of_set;
         float own = kNone;
         if (!dropped.const_data_ptr<bool>()[row])
@@ -131,7 +131,7 @@ Tensor dropped_tokens(const char* who, const Tensor& tokens, const KeptTokens& k
 /// restricted_logprob of checked arguments.
 RestrictedLogprob restricted(const Tensor& logits, const Tensor& tokens, const KeptTokens& kept,
                              const Tensor& dropped, const LogitTransform& transform) {
-  if (!has_kernel(logits)) {
+  if (!has_kernel(logits) || !logits.is_cpu()) {
     const auto [logprob, lse] = composed_restricted(transformed(logits, transform), tokens,
                                                     kept.offsets, kept.ids, dropped);
     return {.logprob = logprob, .lse = lse, .dropped = dropped};

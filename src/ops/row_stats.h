@@ -5,44 +5,19 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <functional>
-#include <limits>
 #include <span>
 
-#include "guerdon/ops/token_stats.h"
-#include "kernels/cpu/kernels.h"
+#include "device.h"
+#include "kernels/merge.h"
 
 namespace guerdon::ops {
 
-/// (m, s, e, r) of kernels.md 3.2 over the blocks of a row, merged in order.
-struct MergedRow {
-  double top = -std::numeric_limits<double>::infinity(), sum = 0, entropy = 0, squares = 0;
-  double raw_top = top, raw_sum = 0, total = 0;
-  int64_t argmax = 0, finite = 0;
-  bool poisoned = false;
-
-  explicit MergedRow(std::span<const kernels::LogitBlock> blocks);
-  /// log sum e^z: -inf for a row of -inf alone, NaN for a poisoned one.
-  double lse() const;
-};
-
-struct RowStats {
-  TokenStats of;
-  Tensor finite;  ///< [N] float: columns that are not -inf, where the mean was asked for
-};
+/// A row from its blocks, in order.
+kernels::MergedRow merged(std::span<const kernels::LogitBlock> blocks);
 
 /// kernels.md F1. `live` bool [N] or undefined; dead rows give 0.
 RowStats row_stats(const Tensor& x, const Tensor& tokens, const Tensor& live,
                    const LogitTransform& transform, const StatsRequest& request);
-
-/// What the backward pass needs of the forward one, [N] float each; `entropy`, `finite` may be
-/// undefined where no gradient comes in through them.
-struct SavedStats {
-  Tensor lse, entropy, finite;
-};
-/// Upstream gradients [N] float, undefined for none.
-struct StatsGradients {
-  Tensor logprob, entropy, lse, mean_logit;
-};
 
 /// kernels.md F2: the gradient into `out`, of x's type, which may be x itself.
 void row_gradients(const Tensor& x, const Tensor& tokens, const Tensor& live,

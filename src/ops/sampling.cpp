@@ -186,9 +186,17 @@ Sampled sample_tokens(const Tensor& logits, std::span<const double> uniforms,
   const bool greedy = options.temperature <= 1e-5;
   LogitTransform tempered = transform;
   tempered.temperature = greedy ? 1.0 : options.temperature;
-  const Tensor x = has_kernel(logits) ? logits : logits.to(at::kCPU, at::kFloat);
+  const bool here = has_kernel(logits) && (logits.is_cpu() || !options.record_sets);
+  const Tensor x = here ? logits : logits.to(at::kCPU, at::kFloat);
   check_logits("sample_tokens", x, tempered);
   const int64_t rows = x.size(0), vocabulary = x.size(1);
+  // The sets themselves are made on the CPU.
+  if (const DeviceKernels* device = device_kernels(x); device && !options.record_sets) {
+    const Tensor u = at::tensor(at::ArrayRef<double>(uniforms.data(), uniforms.size()), at::kDouble)
+                         .to(x.device());
+    return device->sample_tokens(x, u, row_stats(x, {}, {}, tempered, {}).of.lse, tempered,
+                                 options);
+  }
   const RowStats stats = row_stats(x, {}, {}, tempered, {.argmax = greedy});
   const auto* lse = stats.of.lse.const_data_ptr<float>();
 

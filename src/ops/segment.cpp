@@ -21,6 +21,12 @@ class SegmentFunction : public torch::autograd::Function<SegmentFunction> {
   static variable_list forward(AutogradContext* context, const Tensor& given, const Tensor& row,
                                int64_t rows, const Tensor& weight) {
     const Tensor values = given.contiguous();
+    if (const DeviceKernels* device = device_kernels(values)) {
+      const SegmentLogprob out = device->segment_logprob(values, row, rows, weight);
+      context->save_for_backward({row, weight, out.weight});
+      context->mark_non_differentiable({out.weight});
+      return {out.sum, out.mean, out.weight};
+    }
     std::vector<double> sums(static_cast<size_t>(rows)), weights(sums);
     const auto *value = values.const_data_ptr<float>(), *w = weight.const_data_ptr<float>();
     const auto* of = row.const_data_ptr<int64_t>();
@@ -48,6 +54,11 @@ class SegmentFunction : public torch::autograd::Function<SegmentFunction> {
     const variable_list saved = context->get_saved_variables();
     const Tensor &row = saved[0], &weight = saved[1], &total = saved[2];
     const Tensor of_sum = gradients[0].contiguous(), of_mean = gradients[1].contiguous();
+    if (device_kernels(total)) {
+      const Tensor of_row = of_sum + of_mean / at::where(total == 0, at::ones_like(total), total);
+      const Tensor d = of_row.index_select(0, row) * weight;
+      return {at::where(weight == 0, at::zeros_like(d), d), {}, {}, {}};
+    }
     std::vector<float> of_row(static_cast<size_t>(total.numel()));
     for (size_t r = 0; r < of_row.size(); ++r) {
       const float t = total.const_data_ptr<float>()[r];
@@ -74,11 +85,7 @@ SegmentLogprob segment_logprob(const Tensor& values, const Tensor& row, int64_t 
       "segment_logprob: values ", values.sizes(), ", rows ", row.sizes(), " int64, weights ",
       weight.defined() ? weight.sizes() : values.sizes(), " must be alike");
   const Tensor of = row.contiguous();
-  const auto* of_token = of.const_data_ptr<int64_t>();
-  for (int64_t i = 0, n = of.numel(); i < n; ++i) {
-    const int64_t r = of_token[i];
-    GUERDON_CHECK(r >= 0 && r < rows, "segment_logprob: row ", r, " lies outside [0, ", rows, ")");
-  }
+  check_rows("segment_logprob", of, rows);
   const Tensor x = values.to(at_least_float(values));
   const Tensor w = weight.defined() ? weight.to(x.scalar_type()) : at::ones_like(x).detach();
   if (!has_float_kernel(x)) return composed_segment_logprob(x, of, rows, w);

@@ -55,32 +55,10 @@ class TokenStatsFunction : public torch::autograd::Function<TokenStatsFunction> 
 
 }  // namespace
 
-MergedRow::MergedRow(std::span<const kernels::LogitBlock> blocks) {
-  for (size_t i = 0; i < blocks.size(); ++i) {
-    const kernels::LogitBlock& b = blocks[i];
-    poisoned = poisoned || b.poisoned;
-    total += b.total, finite += b.finite;
-    if (const auto x = static_cast<double>(b.raw_top); x > raw_top) {
-      argmax = static_cast<int64_t>(i) * kLogitSlice + b.argmax;
-      raw_sum = raw_sum * std::exp(raw_top - x) + b.raw_sum;
-      raw_top = x;
-    } else if (b.raw_sum > 0) {
-      raw_sum += std::exp(x - raw_top) * b.raw_sum;
-    }
-    if (std::isinf(b.top)) continue;
-    const double M = std::max(top, static_cast<double>(b.top));
-    const double d1 = top - M, d2 = static_cast<double>(b.top) - M;
-    const double f1 = sum > 0 ? std::exp(d1) : 0.0, f2 = std::exp(d2);
-    entropy = (sum > 0 ? f1 * (entropy + sum * d1) : 0.0) + f2 * (b.entropy_sum + b.sum * d2);
-    squares = f1 * f1 * squares + f2 * f2 * b.squares_sum;
-    sum = f1 * sum + f2 * b.sum;
-    top = M;
-  }
-}
-
-double MergedRow::lse() const {
-  if (poisoned) return std::numeric_limits<double>::quiet_NaN();
-  return sum == 0 ? top : top + std::log(sum);
+kernels::MergedRow merged(std::span<const kernels::LogitBlock> blocks) {
+  kernels::MergedRow out;
+  for (size_t i = 0; i < blocks.size(); ++i) out.add(blocks[i], static_cast<int64_t>(i));
+  return out;
 }
 
 variable_list to_list(const TokenStats& s, AutogradContext* context) {
@@ -116,6 +94,8 @@ StatsGradients upstream(const variable_list& gradients) {
 
 RowStats row_stats(const Tensor& x, const Tensor& tokens, const Tensor& live,
                    const LogitTransform& transform, const StatsRequest& request) {
+  if (const DeviceKernels* device = device_kernels(x))
+    return device->row_stats(x, tokens, live, transform, request);
   const LogitMatrix matrix(x, transform);
   const int64_t rows = matrix.rows(), columns = matrix.columns();
   const auto wanted = [&](bool asked, at::ScalarType type = at::kFloat) {
@@ -146,29 +126,18 @@ RowStats row_stats(const Tensor& x, const Tensor& tokens, const Tensor& live,
         kernels::kernels().logit_block(matrix[row], begin, count, wish, block);
       },
       [&](int64_t row, const std::vector<kernels::LogitBlock>& blocks) {
-        const MergedRow m(blocks);
-        const double nan = std::numeric_limits<double>::quiet_NaN();
-        const auto value = [&](double x) { return m.poisoned ? nan : x; };
-        const bool empty = m.sum == 0;  // a row of -inf alone
-        const double lse = m.lse();
-        set(out.of.lse, row, lse);
-        set(out.of.entropy, row,
-            value(empty ? 0.0 : std::max(0.0, std::log(m.sum) - m.entropy / m.sum)));
-        set(out.of.sum_squares, row,
-            value(empty ? m.top : std::log(m.squares) - 2 * std::log(m.sum)));
-        set(out.of.mean_logit, row,
-            value(m.total / static_cast<double>(std::max<int64_t>(m.finite, 1))));
+        const kernels::MergedRow m = merged(blocks);
+        set(out.of.lse, row, m.lse());
+        set(out.of.entropy, row, m.entropy());
+        set(out.of.sum_squares, row, m.log_squares());
+        set(out.of.mean_logit, row, m.mean());
         set(out.finite, row, static_cast<double>(m.finite));
-        set(out.of.raw_lse, row,
-            value(m.raw_sum > 0 ? m.raw_top + std::log(m.raw_sum) : m.raw_top));
+        set(out.of.raw_lse, row, m.raw_lse());
         if (out.of.argmax.defined()) out.of.argmax.data_ptr<int64_t>()[row] = m.argmax;
         if (token == nullptr) return;
         float z = 0;
         kernels::kernels().logit_values(matrix[row], token[row], 1, &z);
-        // Above 0 by rounding only; NaN stays NaN.
-        const double logprob =
-            empty ? m.top : static_cast<double>(z) - static_cast<double>(static_cast<float>(lse));
-        set(out.of.logprob, row, logprob > 0 ? 0.0 : value(logprob));
+        set(out.of.logprob, row, m.logprob(z));
       });
   return out;
 }
@@ -176,6 +145,8 @@ RowStats row_stats(const Tensor& x, const Tensor& tokens, const Tensor& live,
 void row_gradients(const Tensor& x, const Tensor& tokens, const Tensor& live,
                    const LogitTransform& transform, const SavedStats& saved,
                    const StatsGradients& g, Tensor& out) {
+  if (const DeviceKernels* device = device_kernels(x))
+    return device->row_gradients(x, tokens, live, transform, saved, g, out);
   const LogitMatrix matrix(x, transform);
   const auto number = [](const Tensor& values, int64_t row) {
     return values.defined() ? values.const_data_ptr<float>()[row] : 0.0f;
