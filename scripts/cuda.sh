@@ -8,8 +8,9 @@ cd "$(dirname "$0")/.."
 
 nvcc=${CUDACXX:-$(command -v nvcc || true)}
 [ -z "$nvcc" ] && [ -x /usr/local/cuda/bin/nvcc ] && nvcc=/usr/local/cuda/bin/nvcc
-if [ -z "$nvcc" ]; then
-  echo "SKIPPED FOR WANT OF NVCC: install NVIDIA's CUDA toolkit 13.0 (compiler and runtime), or set CUDACXX" >&2
+release=$([ -n "$nvcc" ] && "$nvcc" --version | sed -n 's/.*release \([0-9]*\).*/\1/p' || true)
+if [ "${release:-0}" -lt 13 ]; then
+  echo "SKIPPED FOR WANT OF NVCC 13 (found: ${nvcc:-none}): install NVIDIA's CUDA toolkit 13.0, or set CUDACXX" >&2
   exit 0
 fi
 

@@ -32,7 +32,7 @@ Tensor live_rows(const char* who, const Tensor& tokens, const LiveRows& live, in
   if (live.mask.defined()) {
     GUERDON_CHECK(live.mask.dim() == 1 && live.mask.size(0) == rows, who, ": mask ",
                   live.mask.sizes(), " for ", rows, " rows");
-    alive = live.mask.to(at::kBool);
+    alive = live.mask.to(at::kBool).contiguous();
   }
   if (!tokens.defined()) return alive;
   GUERDON_CHECK(tokens.dim() == 1 && tokens.scalar_type() == at::kLong && tokens.size(0) == rows,

@@ -301,6 +301,16 @@ TEST(TokenStats, RowsMayBeFurtherApartThanTheVocabulary) {
   }
 }
 
+TEST(TokenStats, AMaskMayBeAColumnOfAWiderTensor) {
+  const Tensor x = at::randn({4, 50}), tokens = at::tensor({4, 3, 2, 0}, at::kLong);
+  const Tensor masks = at::tensor({1, 0, 0, 1, 1, 0, 1, 1}).reshape({4, 2}).to(at::kBool);
+  for (const int64_t i : {0, 1}) {
+    const Tensor mask = masks.select(1, i);
+    EXPECT_TRUE(token_stats(x, tokens, {}, {}, {.mask = mask})
+                    .logprob.equal(token_stats(x, tokens).logprob * mask));
+  }
+}
+
 // T6.
 TEST(TokenStats, DeadRowsAreZeroAndNeverRead) {
   Tensor x = at::randn({5, 5001});
