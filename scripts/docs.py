@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-METHODS = ["sft", "reward", "dpo", "grpo"]
+METHODS = ["sft", "reward", "features", "dpo", "grpo"]
 NOTE = "<!-- Written by scripts/docs.py; change the program, not this page. -->\n"
 
 

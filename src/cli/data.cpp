@@ -72,6 +72,7 @@ void add_data(CLI::App& program) {
   data->require_subcommand(1);
   add_data_make(data);
   add_data_inspect(data);
+  add_data_judge(data);
   add_data_lint(data);
   add_data_convert(data);
   add_data_split(data);

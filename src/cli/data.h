@@ -15,6 +15,7 @@ namespace guerdon::cli {
 void add_data_make(CLI::App* data);
 void add_data_convert(CLI::App* data);
 void add_data_inspect(CLI::App* data);
+void add_data_judge(CLI::App* data);
 void add_data_lint(CLI::App* data);
 void add_data_split(CLI::App* data);
 

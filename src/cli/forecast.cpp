@@ -39,19 +39,23 @@ int64_t mean_tokens(const std::vector<model::PassSize>& groups) {
   return groups.empty() ? 0 : sum / static_cast<int64_t>(groups.size());
 }
 
+std::string family_of(const train::PreviewModel& model) {
+  return model.body ? model.body->config().family : "vectors";
+}
+
 }  // namespace
 
 std::string forecast_text(const train::Forecast& forecast) {
   std::string out;
   for (const train::PreviewModel& m : forecast.preview.models) {
     const model::ParameterMemory memory = model::parameter_memory(*m.module);
-    out += padded(m.role, 12) + m.body->config().family + ", " + parameters_text(memory.all / 4) +
+    out += padded(m.role, 12) + family_of(m) + ", " + parameters_text(memory.all / 4) +
            " parameters, " +
            (memory.trained == 0            ? "none"
             : memory.trained == memory.all ? "all"
                                            : parameters_text(memory.trained / 4)) +
            (m.judges || memory.trained == 0 ? " trained here" : " trained") + " (" +
-           m.folder.string() + ")\n";
+           (m.folder.empty() ? "new" : m.folder.string()) + ")\n";
   }
   for (const train::PreviewFile& file : forecast.preview.files) {
     std::string counts;
@@ -94,7 +98,7 @@ Json forecast_json(const train::Forecast& forecast) {
     const model::ParameterMemory memory = model::parameter_memory(*m.module);
     out["models"].push_back({{"role", m.role},
                              {"folder", m.folder.string()},
-                             {"family", m.body->config().family},
+                             {"family", family_of(m)},
                              {"weight_bytes", memory.all},
                              {"trained_bytes", memory.trained}});
   }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include <ATen/ATen.h>
@@ -27,6 +28,7 @@ struct Arguments {
   std::string model, data, output = "-", chat_template;
   generate::EngineOptions engine;
   int64_t samples = 1;
+  std::string as = "samples";
   bool bf16 = false;
 };
 
@@ -53,10 +55,31 @@ std::string row(const Rollout& r, int64_t index) {
          ", \"finish_reason\": " + json_string(name_of(r.finish)) + "}";
 }
 
+/// A sample as data that other commands read: in its row, as the completion; or beside the row's
+/// own completion, which is the chosen one of a pair.
+std::string data_row(const Rollout& r, bool pair) {
+  const Example& given = *r.example;
+  Response sample;
+  if (data::is_conversational(given.prompt)) {
+    sample.text = Conversation{{.role = "assistant", .content = r.text, .extra = {}}};
+  } else {
+    sample.text = r.text;
+  }
+  Example out{given.id, given.prompt, {}, given.fields};
+  if (pair) out.responses.push_back(given.responses[0]);
+  out.responses.push_back(std::move(sample));
+  return data::row_json(out,
+                        pair ? data::DatasetType::preference : data::DatasetType::prompt_completion)
+      .dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 void run_generate(const Arguments& arguments) {
   const std::filesystem::path folder = data::find_model(arguments.model).folder;
   const train::Words words(folder, arguments.chat_template, {});
   const data::DataSource source(arguments.data);
+  if (arguments.as == "pairs")
+    data::require_type(source, {data::DatasetType::prompt_completion},
+                       "rows with a completion of their own are");
   data::require_type(source,
                      {data::DatasetType::prompt_only, data::DatasetType::prompt_completion,
                       data::DatasetType::preference, data::DatasetType::unpaired_preference,
@@ -94,7 +117,8 @@ void run_generate(const Arguments& arguments) {
                   str("stopped by signal ", signal, "; nothing is kept"));
     }
     for (const Rollout& r : rollouts) {
-      output.line(row(r, begin + r.group));
+      output.line(arguments.as == "samples" ? row(r, begin + r.group)
+                                            : data_row(r, arguments.as == "pairs"));
       tokens += static_cast<int64_t>(r.tokens.size());
     }
   }
@@ -140,6 +164,13 @@ void add_generate(CLI::App& program) {
       ->check([](const std::string& text) { return text.empty() ? "must not be empty" : ""; });
   command->add_option("--n", arguments->samples, "Samples of each prompt")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->capture_default_str();
+  command
+      ->add_option(
+          "--as", arguments->as,
+          "What is written: samples (texts, tokens, log-probabilities); rows (the data's "
+          "rows, completed); or pairs (the row's own completion chosen, the sample rejected)")
+      ->check(CLI::IsMember({"samples", "rows", "pairs"}))
       ->capture_default_str();
   command->add_option("--seed", engine.seed, "Same seed, same samples")->capture_default_str();
   command->add_option("--slots", engine.slots, "Completions side by side; no effect on the result")

@@ -7,6 +7,7 @@
 #include "guerdon/base/error.h"
 #include "guerdon/base/settings.h"
 #include "guerdon/data/model_folder.h"
+#include "guerdon/model/feature_model.h"
 
 namespace guerdon::cli {
 
@@ -16,7 +17,7 @@ NamedReward open_reward(const std::string& text, const std::string& flag) {
   Json node;
   std::string where = "flag " + flag, path = "reward";
   if (fs::is_directory(text)) {
-    node = {{"use", "model"}, {"path", text}};
+    node = {{"use", model::is_feature_model(text) ? "features" : "model"}, {"path", text}};
   } else if (text.starts_with("{")) {
     node = parse_json(text, where);
   } else if (fs::is_regular_file(text)) {

@@ -1,16 +1,14 @@
 #include "guerdon/data/side_file.h"
 
 #include <fcntl.h>
-#include <hdf5.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <map>
-#include <mutex>
-#include <utility>
 
+#include "data/hdf5_library.h"
 #include "guerdon/base/error.h"
 #include "guerdon/base/file.h"
 #include "guerdon/base/log.h"
@@ -18,48 +16,13 @@
 namespace guerdon::data {
 namespace {
 namespace fs = std::filesystem;
+using hdf5::Handle;
 
 constexpr std::string_view kSeal =
     "guerdon side file 1\n";                   // then the SHA-256 of what follows the user block
 constexpr size_t kSealBytes = 512;             // HDF5's smallest user block
 constexpr hsize_t kChunk = 1 << 12;            // elements
 constexpr size_t kBuffered = size_t{1} << 20;  // elements of a column that wait to be written
-
-/// The library is not built for threads: one call at a time. Its own messages are silenced, ours
-/// say what matters, and plug-ins (filters that a file names) are never loaded.
-std::mutex& library() {
-  static std::mutex mutex;
-  static const bool prepared = [] {
-    ::H5open();
-    ::H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-    ::H5PLset_loading_state(0);
-    return true;
-  }();
-  (void)prepared;
-  return mutex;
-}
-
-/// An HDF5 id that is closed by the function that belongs to its kind.
-class Handle {
- public:
-  Handle() = default;
-  Handle(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
-  ~Handle() {
-    if (id_ >= 0) close_(id_);
-  }
-  Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, -1)), close_(other.close_) {}
-  Handle& operator=(Handle&& other) noexcept {
-    std::swap(id_, other.id_);
-    std::swap(close_, other.close_);
-    return *this;
-  }
-  bool valid() const { return id_ >= 0; }
-  hid_t get() const { return id_; }
-
- private:
-  hid_t id_ = -1;
-  herr_t (*close_)(hid_t) = nullptr;
-};
 
 hid_t memory_type(Element element) {
   return element == Element::int32 ? H5T_NATIVE_INT32 : H5T_NATIVE_FLOAT;
@@ -136,7 +99,7 @@ struct SideFileWriter::Implementation {
   std::map<std::string, ColumnWriter> columns;
 
   ~Implementation() {
-    const std::lock_guard lock(library());
+    const std::lock_guard lock(hdf5::library());
     const bool unfinished = file.valid();
     columns.clear();
     file = {};
@@ -180,7 +143,7 @@ SideFileWriter::SideFileWriter(const fs::path& file, const std::string& key,
   self.temporary = file.string() + str(".tmp-", ::getpid());
   std::error_code ignored;
   if (file.has_parent_path()) fs::create_directories(file.parent_path(), ignored);
-  const std::lock_guard lock(library());
+  const std::lock_guard lock(hdf5::library());
   const Handle settings(::H5Pcreate(H5P_FILE_CREATE), ::H5Pclose);
   ::H5Pset_userblock(settings.get(), kSealBytes);
   self.file = Handle(
@@ -208,18 +171,18 @@ SideFileWriter::SideFileWriter(const fs::path& file, const std::string& key,
 SideFileWriter::~SideFileWriter() = default;
 
 void SideFileWriter::append(const std::string& column, std::span<const int32_t> values) {
-  const std::lock_guard lock(library());
+  const std::lock_guard lock(hdf5::library());
   implementation_->append(column, Element::int32, values.data(), values.size());
 }
 
 void SideFileWriter::append(const std::string& column, std::span<const float> values) {
-  const std::lock_guard lock(library());
+  const std::lock_guard lock(hdf5::library());
   implementation_->append(column, Element::float32, values.data(), values.size());
 }
 
 void SideFileWriter::commit() {
   Implementation& self = *implementation_;
-  const std::lock_guard lock(library());
+  const std::lock_guard lock(hdf5::library());
   for (auto& [name, column] : self.columns) {
     self.flush(column);
     const hsize_t count = column.offsets.size();
@@ -263,9 +226,9 @@ class Checker {
 
   /// A member of a group that is there by a hard link.
   void hard_link(hid_t parent, const char* name) const {
-    H5L_info_t link{};
-    if (::H5Lget_info(parent, name, &link, H5P_DEFAULT) < 0) refuse(str("has no ", name));
-    if (link.type != H5L_TYPE_HARD) refuse(str(name, " is a link out of its place"));
+    const char* fault = hdf5::link_fault(parent, name);
+    if (fault && std::string_view(fault) == "is missing") refuse(str("has no ", name));
+    if (fault) refuse(str(name, " ", fault));
   }
 
   Handle group(hid_t parent, const char* name) const {
@@ -284,13 +247,7 @@ class Checker {
     const Handle stored(::H5Dget_type(out.get()), ::H5Tclose);
     if (!stored.valid() || ::H5Tequal(stored.get(), type) <= 0)
       refuse(str(name, " has another element type"));
-    const Handle layout(::H5Dget_create_plist(out.get()), ::H5Pclose);
-    if (!layout.valid()) refuse(str(name, " has no layout"));
-    if (::H5Pget_external_count(layout.get()) != 0) refuse(str(name, " lies in another file"));
-    const H5D_layout_t kind = ::H5Pget_layout(layout.get());
-    if (kind != H5D_CHUNKED && kind != H5D_CONTIGUOUS && kind != H5D_COMPACT)
-      refuse(str(name, " has a foreign layout"));
-    if (::H5Pget_nfilters(layout.get()) != 0) refuse(str(name, " uses filters"));
+    if (const char* fault = hdf5::storage_fault(out.get())) refuse(str(name, " ", fault));
     const Handle space(::H5Dget_space(out.get()), ::H5Sclose);
     if (!space.valid() || ::H5Sget_simple_extent_ndims(space.get()) != 1)
       refuse(str(name, " is not one-dimensional"));
@@ -338,15 +295,6 @@ class Checker {
   uint64_t file_bytes_;
 };
 
-bool read_from(hid_t dataset, hsize_t at, hsize_t count, hid_t type, void* data) {
-  if (count == 0) return true;
-  const Handle file_space(::H5Dget_space(dataset), ::H5Sclose);
-  const Handle memory_space(::H5Screate_simple(1, &count, nullptr), ::H5Sclose);
-  return ::H5Sselect_hyperslab(file_space.get(), H5S_SELECT_SET, &at, nullptr, &count, nullptr) >=
-             0 &&
-         ::H5Dread(dataset, type, memory_space.get(), file_space.get(), H5P_DEFAULT, data) >= 0;
-}
-
 struct ColumnReader {
   Element element = Element::int32;
   Handle values;
@@ -361,7 +309,7 @@ struct SideFile::Implementation {
   std::map<std::string, ColumnReader> columns;
 
   ~Implementation() {
-    const std::lock_guard lock(library());
+    const std::lock_guard lock(hdf5::library());
     columns.clear();
     file = {};
   }
@@ -381,9 +329,9 @@ struct SideFile::Implementation {
     const auto index = static_cast<size_t>(row);
     const int64_t begin = c.offsets[index], end = c.offsets[index + 1];
     std::vector<Number> out(static_cast<size_t>(end - begin));
-    const std::lock_guard lock(library());
-    if (!read_from(c.values.get(), static_cast<hsize_t>(begin), out.size(), memory_type(element),
-                   out.data())) {
+    const std::lock_guard lock(hdf5::library());
+    if (!hdf5::read_list(c.values.get(), static_cast<hsize_t>(begin), out.size(),
+                         memory_type(element), out.data())) {
       fail_input(path.string(), str("row ", row, " of column ", name, " cannot be read"));
     }
     return out;
@@ -401,7 +349,7 @@ SideFile::SideFile(const fs::path& path, const std::string& key,
   const Checker check(path.string(), bytes);
   check.seal();
 
-  const std::lock_guard lock(library());
+  const std::lock_guard lock(hdf5::library());
   // A bad file throws below while the lock is held: the handles must be gone by then, so they are
   // local until all is well.
   Handle file(::H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), ::H5Fclose);
@@ -419,7 +367,7 @@ SideFile::SideFile(const fs::path& path, const std::string& key,
     const Handle offsets = check.list(group.get(), "offsets", H5T_STD_I64LE, count);
     if (count == 0) check.refuse("column " + column.name + " has no offsets");
     reader.offsets.resize(count);
-    if (!read_from(offsets.get(), 0, count, H5T_NATIVE_INT64, reader.offsets.data())) {
+    if (!hdf5::read_list(offsets.get(), 0, count, H5T_NATIVE_INT64, reader.offsets.data())) {
       check.refuse("offsets of column " + column.name + " cannot be read");
     }
     const bool in_order = reader.offsets.front() == 0 &&

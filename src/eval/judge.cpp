@@ -7,6 +7,7 @@
 
 #include "guerdon/base/error.h"
 #include "guerdon/base/utf8.h"
+#include "guerdon/data/vectors.h"
 #include "guerdon/reward/services.h"
 
 namespace guerdon::eval {
@@ -43,7 +44,7 @@ Rollout as_rollout(const Example& example, size_t response, const text::Tokenize
   auto row = std::make_shared<Example>();
   row->id = example.id;
   row->prompt = example.prompt;
-  row->fields = example.fields;
+  row->fields = data::response_fields(example, response);
   Rollout out;
   out.sample = static_cast<int64_t>(response);
   const Response& given = example.responses[response];

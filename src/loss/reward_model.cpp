@@ -11,8 +11,12 @@
 namespace guerdon::loss {
 namespace {
 
+bool discriminates(const PairOptions& o) { return o.loss_type == "discriminator"; }
+bool is_linear(const PairOptions& o) { return o.loss_type == "linear"; }
+
 /// log F(x).
 Tensor log_probability(const Tensor& x, const PairOptions& o) {
+  if (is_linear(o)) return x / o.irl_beta;
   return o.loss_type == "probit" ? at::special_log_ndtr(x) : at::log_sigmoid(x);
 }
 
@@ -71,11 +75,14 @@ void check_sizes(const PairScores& scores) {
 }  // namespace
 
 const std::vector<std::string>& pair_loss_types() {
-  static const std::vector<std::string> names = {"bradley_terry", "probit"};
+  static const std::vector<std::string> names = {"bradley_terry", "probit", "discriminator",
+                                                 "linear"};
   return names;
 }
 
 void describe(SettingList& field, PairOptions& o) {
+  field("irl_beta", o.irl_beta, "linear: what the difference of the scores is divided by",
+        {.above = 0.0});
   field("center_rewards_coefficient", o.center_rewards_coefficient,
         "Weight of (chosen + rejected)^2, which keeps scores around zero; 0.01 is usual",
         {.min = 0.0});
@@ -122,10 +129,27 @@ void check_pair_options(const PairOptions& o, const std::string& where) {
                   "key ties: rao_kupper is a model of the logistic function, got loss_type "
                   "\"probit\"",
                   "ties=win_tie works with both");
+  if (!discriminates(o) && !is_linear(o)) return;
+  const auto refuse = [&](bool given, const char* key, const char* why) {
+    if (given)
+      fail_settings(where, str("key ", key, ": ", why, ", got loss_type ", show(o.loss_type)));
+  };
+  refuse(o.ties != "ignore", "ties", "needs a probability");
+  refuse(o.dynamic_label_rate > 0.0, "dynamic_label_rate", "needs a probability");
+  refuse(is_linear(o) && o.score_penalty == 0.0 && !o.center_rewards_coefficient, "score_penalty",
+         "must hold the scores, which nothing else does");
+  if (!discriminates(o)) return;
+  const char* alone = "each response is judged by itself";
+  refuse(o.constant_margin > 0.0, "constant_margin", alone);
+  refuse(o.adaptive_margin, "adaptive_margin", alone);
+  refuse(o.strength == "margin", "strength", alone);
+  refuse(o.label_smoothing > 0.0, "label_smoothing", alone);
+  refuse(o.flip_below.has_value(), "flip_below", alone);
 }
 
 std::vector<RowField> fields_of(const PairOptions& o) {
-  std::vector<RowField> out = {{.name = "margin", .missing = 0.0}};
+  std::vector<RowField> out;
+  if (!discriminates(o)) out.push_back({.name = "margin", .missing = 0.0});
   if (o.strength != "ignore")
     out.push_back({.name = "strength", .needed = true, .allowed = {.above = 0.0}});
   if (o.row_weights) out.push_back({.name = "weight", .missing = 1.0, .allowed = {.min = 0.0}});
@@ -157,7 +181,10 @@ Tensor pair_loss(const PairScores& scores, const Columns& columns, const PairOpt
     win = win - std::log(o.tie_theta);
     lose = lose - std::log(o.tie_theta);
   }
-  const Tensor log_win = log_probability(win, o), log_lose = log_probability(lose, o);
+  Tensor log_win = log_probability(win, o);
+  const Tensor log_lose = log_probability(lose, o);
+  if (discriminates(o))
+    log_win = at::log_sigmoid(scores.chosen) + at::log_sigmoid(-scores.rejected);
 
   const bool moves = o.dynamic_label_rate > 0.0 && columns.count("label") > 0;
   const Tensor l = moves && o.dynamic_label_update == "before"
@@ -194,7 +221,7 @@ PairWeights pair_weights(const Columns& columns, const PairOptions& o, int64_t p
 }
 
 bool feels_shifts(const PairOptions& o) {
-  return o.center_rewards_coefficient.has_value() || o.score_penalty > 0.0;
+  return o.center_rewards_coefficient.has_value() || o.score_penalty > 0.0 || discriminates(o);
 }
 
 std::vector<std::string> explain(const PairOptions& o) {
@@ -210,13 +237,14 @@ std::vector<std::string> explain(const PairOptions& o) {
                                                 {"flip_below", o.flip_below.value_or(0.0)},
                                                 {"log t", std::log(t)},
                                                 {"log(t^2 - 1)", std::log(t * t - 1.0)},
-                                                {"tie_weight", o.tie_weight}};
+                                                {"tie_weight", o.tie_weight},
+                                                {"irl_beta", o.irl_beta}};
   const auto filled = [&](const std::string& formula) { return numbers(formula, values); };
   const auto both = [&](const std::string& formula) {
     const std::string named = symbols(formula);
     return named == filled(formula) ? named : named + "  =  " + filled(formula);
   };
-  const std::string f = o.loss_type == "probit" ? "log Phi" : "log sg";
+  std::string f = o.loss_type == "probit" ? "log Phi" : "log sg";
   std::string margins = " - margin";
   if (o.constant_margin > 0.0) margins += " - {constant_margin}";
   if (o.strength == "margin") margins += " - strength";
@@ -226,10 +254,13 @@ std::vector<std::string> explain(const PairOptions& o) {
   const bool labels = o.label_smoothing > 0.0 || o.flip_below || o.dynamic_label_rate > 0.0;
   const bool named = labels || o.ties != "ignore";  // win and lose stand more than once
 
+  if (is_linear(o)) f = "1/{irl_beta} ";
   std::string formula = "-" + f + (named ? "(win)" : "(" + win + ")");
+  if (discriminates(o)) formula = "-log sg(chosen) - log sg(-rejected)";
   if (labels) formula = "-l " + f + "(win) - (1 - l) " + f + "(lose)";
   if (o.strength == "scale")
-    formula = labels ? "strength (" + formula + ")" : "-strength " + formula.substr(1);
+    formula = labels || discriminates(o) ? "strength (" + formula + ")"
+                                         : "-strength " + formula.substr(1);
   if (o.center_rewards_coefficient) formula += " + {k} (chosen + rejected)^2";
   if (o.score_penalty > 0.0) formula += " + {c} (chosen^2 + rejected^2) / 2";
 
@@ -254,8 +285,8 @@ std::vector<std::string> explain(const PairOptions& o) {
   if (o.row_weights)
     lines.emplace_back("all of it times the row's field weight, 1 where it is missing");
   lines.push_back(
-      "chosen, rejected: the two scores; margin: the row's field of that name, 0 where it is "
-      "missing; " +
+      std::string("chosen, rejected: the two scores; ") +
+      (discriminates(o) ? "" : "margin: the row's field of that name, 0 where it is missing; ") +
       std::string(o.loss_type == "probit" ? "Phi the normal distribution's function"
                                           : "sg the sigmoid"));
   return lines;

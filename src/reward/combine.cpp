@@ -75,6 +75,7 @@ double combined(Combination how, double so_far, double x) {
     case Combination::product: return so_far * x;
     case Combination::min: return std::min(so_far, x);
     case Combination::max: return std::max(so_far, x);
+    case Combination::first: return so_far;
   }
   return so_far;
 }
@@ -195,6 +196,67 @@ void describe(SettingList& field, CosineScaled::Options& o) {
   field("min_wrong", o.min_wrong, "Wrong, at length 0");
   field("max_wrong", o.max_wrong, "Wrong, at max_length tokens");
   field("max_length", o.max_length, "Tokens from which on nothing changes", {.min = 1});
+}
+
+LengthInGroup::LengthInGroup(const Options& options, std::vector<RewardChild> children)
+    : options_(options), children_(std::move(children)) {
+  GUERDON_CHECK(children_.size() == 1,
+                "length_in_group: one reward that tells right from wrong, got ", children_.size());
+}
+
+double LengthInGroup::scored(double length, bool right, double mean_right, double shortest,
+                             double longest) const {
+  if (options_.mode == "short_penalty") {
+    const double missing = 1.0 - length / (options_.tau * mean_right);
+    return mean_right > 0.0 ? -options_.max_penalty * std::clamp(missing, 0.0, 1.0) : 0.0;
+  }
+  const double brevity =
+      longest > shortest ? 0.5 - (length - shortest) / (longest - shortest) : 0.0;
+  return right ? brevity : std::min(0.0, brevity);
+}
+
+Scores LengthInGroup::score(const RewardBatch& batch) {
+  Gathered g = gather(children_, batch);
+  const auto length = [&](int64_t i) {
+    return static_cast<double>(batch.rollouts[static_cast<size_t>(i)].tokens.size());
+  };
+  const auto right = [&](int64_t i) {
+    return children_[0].weight * number(g.children[0], static_cast<size_t>(i)) >= 0.5;
+  };
+  for (size_t group = 0; group + 1 < batch.groups.size(); ++group) {
+    const int64_t begin = batch.groups[group], end = batch.groups[group + 1];
+    double sum_right = 0, count_right = 0;
+    double shortest = std::numeric_limits<double>::infinity(), longest = 0;
+    for (int64_t i = begin; i < end; ++i) {
+      shortest = std::min(shortest, length(i));
+      longest = std::max(longest, length(i));
+      if (!right(i)) continue;
+      sum_right += length(i);
+      ++count_right;
+    }
+    const double mean_right = count_right > 0 ? sum_right / count_right : 0.0;
+    for (int64_t i = begin; i < end; ++i) {
+      const Verdict v = verdict(g.children[0], static_cast<size_t>(i));
+      if (v == Verdict::scored) {
+        set(g.result, static_cast<size_t>(i),
+            scored(length(i), right(i), mean_right, shortest, longest));
+      } else {
+        g.result.verdicts[static_cast<size_t>(i)] = v;
+      }
+    }
+  }
+  return std::move(g.result);
+}
+
+void LengthInGroup::parts(Parts& parts) { parts_of(children_, parts); }
+void LengthInGroup::update(const Feedback& feedback) { update_all(children_, feedback); }
+
+void describe(SettingList& field, LengthInGroup::Options& o) {
+  field("mode", o.mode, "What is held against a response: that it is short, or that it is long",
+        {.choices = {"short_penalty", "brevity"}});
+  field("max_penalty", o.max_penalty, "short_penalty: of a response of no tokens", {.min = 0.0});
+  field("tau", o.tau, "short_penalty: share of the right ones' mean length that costs nothing",
+        {.above = 0.0});
 }
 
 }  // namespace guerdon

@@ -12,26 +12,6 @@
 #include "guerdon/text/tokenizer.h"
 
 namespace guerdon {
-namespace {
-
-// The row of a reward model's training: a prompt and one response.
-Example judged_row(const Rollout& rollout) {
-  Example row;
-  if (rollout.example) {
-    row.prompt = rollout.example->prompt;
-    row.fields = rollout.example->fields;
-  }
-  Response response;
-  if (std::holds_alternative<Conversation>(row.prompt)) {
-    response.text = Conversation{{.role = "assistant", .content = rollout.text, .extra = {}}};
-  } else {
-    response.text = rollout.text;
-  }
-  row.responses.push_back(std::move(response));
-  return row;
-}
-
-}  // namespace
 
 struct ModelReward::Loaded {
   explicit Loaded(const Options& options)

@@ -8,8 +8,12 @@
 #include "guerdon/base/error.h"
 #include "guerdon/reward/combine.h"
 #include "guerdon/reward/exec.h"
+#include "guerdon/reward/goal.h"
+#include "guerdon/reward/judge.h"
 #include "guerdon/reward/model_reward.h"
+#include "guerdon/reward/route.h"
 #include "guerdon/reward/rule_rewards.h"
+#include "guerdon/reward/vector_rewards.h"
 #include "judged.h"
 
 namespace guerdon {
@@ -23,12 +27,12 @@ RewardKind combination(const std::string& name, const std::string& help, Combina
           }};
 }
 
-// A reward with options around a fixed number of others.
+// A reward with options around `least` to `most` others.
 template <class Kind>
-RewardKind around(const std::string& name, const std::string& help, size_t count) {
+RewardKind around(const std::string& name, const std::string& help, size_t least, size_t most) {
   return {name, help,
-          [count](RewardNode& node) -> std::unique_ptr<Reward> {
-            std::vector<RewardChild> children = node.children(count, count);
+          [least, most](RewardNode& node) -> std::unique_ptr<Reward> {
+            std::vector<RewardChild> children = node.children(least, most);
             typename Kind::Options options;
             node.read(options);
             return std::make_unique<Kind>(options, std::move(children));
@@ -60,22 +64,39 @@ std::vector<RewardKind> built_in() {
       combination("product", "Product of weight x score", Combination::product),
       combination("min", "The smallest weight x score", Combination::min),
       combination("max", "The largest weight x score", Combination::max),
+      combination("first", "weight x score of the first reward that has an opinion",
+                  Combination::first),
       around<Gate>("gate", "The second reward of \"of\" where the first is at least the threshold",
-                   2),
+                   2, 2),
       around<CosineScaled>("cosine_scaled",
-                           "Scales a right-or-wrong reward by the length of the response", 1),
+                           "Scales a right-or-wrong reward by the length of the response", 1, 1),
+      around<LengthInGroup>("length_in_group",
+                            "How long a response is beside its siblings; \"of\" tells right from "
+                            "wrong",
+                            1, 1),
+      around<Difficulty>("difficulty",
+                         "Weighs the advantage by the distance to a demonstration (DR-IRL)", 1, 1),
+      around<Goal>("goal", "The sum of rewards that point the way of a goal", 2, 64),
+      around<Constrained>("constrained",
+                          "The first reward, less the others as far as they are above their rates",
+                          2, 64),
+      around<Route>("route", "The reward whose name the row says: one for each category", 1, 64),
       reward_kind<Accuracy>("accuracy", "1 when the answer equals the one in the data"),
       reward_kind<Brevity>("brevity", "1 up to a number of characters, then falling to 0"),
       reward_kind<Exec>("exec", "A program that speaks JSON lines"),
+      reward_kind<FeatureReward>("features", "The score of a model of vectors (train features)"),
+      reward_kind<Judge>("judge", "A language model that is asked which response is better"),
       reward_kind<Length>("length", "Number of tokens"),
       reward_kind<ModelReward>("model", "The score of a trained reward model"),
       reward_kind<RepetitionPenalty>("repetition_penalty",
                                      "Penalty for repeated n-grams of tokens"),
+      reward_kind<Similarity>("similarity", "How alike response and answer are, as vectors"),
       reward_kind<SoftOverlong>("soft_overlong_punishment",
                                 "Penalty for responses near the length limit"),
       reward_kind<ThinkFormat>("think_format",
                                "1 when the response begins with one <think>...</think>"),
       reward_kind<Truth>("truth", "The known reward of guerdon's synthetic data"),
+      reward_kind<VerdictReward>("verdict", "Whether a judge's reply says what is known"),
       {"plugin", "A reward from a shared library", make_plugin,
        [] {
          static PluginOptions defaults;
@@ -221,8 +242,11 @@ RewardChild make_child(const Json& json, const std::string& where, const std::st
 std::unique_ptr<Reward> make_reward(const Json& json, const std::string& where,
                                     const std::string& path) {
   RewardChild root = make_child(json, where, path);
-  // A single reward is a sum of one, so that every result has named components.
-  const bool combines = json.contains("of") && root.weight == 1.0 && json["use"] != "cosine_scaled";
+  // A single reward is a sum of one, so that every result has named components. So is one that
+  // makes something else of its children.
+  static const std::set<std::string> kCombinations = {"sum", "mean",  "product", "min",
+                                                      "max", "first", "gate"};
+  const bool combines = root.weight == 1.0 && kCombinations.contains(json["use"]);
   if (combines) return std::move(root.reward);
   std::vector<RewardChild> one;
   one.push_back(std::move(root));

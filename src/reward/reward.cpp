@@ -33,6 +33,22 @@ Scores score_each(const RewardBatch& batch,
   return out;
 }
 
+Example judged_row(const Rollout& rollout) {
+  Example row;
+  if (rollout.example) {
+    row.prompt = rollout.example->prompt;
+    row.fields = rollout.example->fields;
+  }
+  Response response;
+  if (std::holds_alternative<Conversation>(row.prompt)) {
+    response.text = Conversation{{.role = "assistant", .content = rollout.text, .extra = {}}};
+  } else {
+    response.text = rollout.text;
+  }
+  row.responses.push_back(std::move(response));
+  return row;
+}
+
 const text::Tokenizer& Services::tokenizer() {
   fail_settings("reward", "it asks for the policy's tokenizer, and there is no policy here");
 }

@@ -24,6 +24,7 @@ constexpr int64_t kDraws = 200;
 
 int64_t file_bytes(const fs::path& folder) {
   int64_t bytes = 0;
+  if (folder.empty()) return bytes;  // begins with nothing
   for (const auto& entry : fs::directory_iterator(folder)) {
     if (entry.path().extension() == ".safetensors")
       bytes += static_cast<int64_t>(entry.file_size());
@@ -31,7 +32,12 @@ int64_t file_bytes(const fs::path& folder) {
   return bytes;
 }
 
-bool is_bf16(const PreviewModel& m) { return m.body->options().compute == at::kBFloat16; }
+bool is_bf16(const PreviewModel& m) { return m.body && m.body->options().compute == at::kBFloat16; }
+
+/// A model without a body has no layers worth counting.
+model::PassMemory layers_memory(const PreviewModel& m, const model::PassSize& size, bool trains) {
+  return m.body ? model::layers_memory(*m.body, size, trains) : model::PassMemory();
+}
 
 /// The largest forward pass of a run: passes are drawn from the rows that were seen.
 model::PassSize largest_part(const TrainSettings& s, const std::vector<model::PassSize>& groups,
@@ -151,7 +157,7 @@ class Planner {
   }
 
   int64_t pass_without_graph(const PreviewModel& m, const model::PassSize& size, bool head) const {
-    int64_t bytes = model::layers_memory(*m.body, size, false).forward;
+    int64_t bytes = layers_memory(m, size, false).forward;
     if (head) {
       bytes = std::max(
           bytes,
@@ -181,7 +187,7 @@ class Planner {
     const int64_t pass =
         std::clamp(started * mean, longest, std::max(longest, generate::kPrefillTokens));
     add(out, "prompts, read", pass * token);
-    const int64_t prefill = model::layers_memory(*trained_.body, {pass, started}, false).forward;
+    const int64_t prefill = layers_memory(trained_, {pass, started}, false).forward;
     // Logits, tempered logits, and what the draw needs of them.
     const int64_t logits = 3 * slots * c.vocabulary_size * 4;
     // In bfloat16 the keys and values of a layer are widened for a step.
@@ -230,7 +236,7 @@ class Planner {
       plan_.phases.push_back(std::move(out));
       return;
     }
-    const model::PassMemory layers = model::layers_memory(*trained_.body, plan_.part, true);
+    const model::PassMemory layers = layers_memory(trained_, plan_.part, true);
     add(out, "activations of one forward pass", layers.kept);
     int64_t forward = layers.forward, backward = layers.backward, head_gradient = 0;
     if (preview_.log_probs) {

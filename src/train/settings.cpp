@@ -123,8 +123,8 @@ void describe(SettingList& field, TrainSettings& s) {
   field.group("report", s.report);
 }
 
-void check_train_settings(const TrainSettings& s, const std::string& where) {
-  if (s.model_name_or_path.empty()) {
+void check_train_settings(const TrainSettings& s, const std::string& where, bool needs_model) {
+  if (needs_model && s.model_name_or_path.empty()) {
     fail_settings(where, "key model_name_or_path: is missing (the folder of the starting model)");
   }
   if (s.data.train.empty())

@@ -8,6 +8,7 @@
 #include "guerdon/base/log.h"
 #include "guerdon/report/run_report.h"
 #include "guerdon/train/dpo.h"
+#include "guerdon/train/features.h"
 #include "guerdon/train/grpo.h"
 #include "guerdon/train/reward.h"
 #include "guerdon/train/sft.h"
@@ -101,6 +102,8 @@ std::span<const Method> methods() {
       {"sft", "Supervised fine-tuning of a language model", make<SftSettings, make_sft>},
       {"reward", "A reward model from preference pairs (Bradley-Terry), ranked lists or ratings",
        make<RewardSettings, make_reward>},
+      {"features", "A reward model on stored vectors, from preference pairs",
+       make<FeatureSettings, make_features>},
       {"dpo", "Direct preference optimisation and its relatives", make<DpoSettings, make_dpo>},
       {"grpo", "Group relative policy optimisation against rewards", make<GrpoSettings, make_grpo>},
   };
@@ -129,7 +132,7 @@ std::unique_ptr<Trainer> trainer_of(const std::string& name, const Json& setting
 }
 
 Forecast forecast(Trainer& trainer, const std::string& where, const PreviewOptions& options) {
-  check_train_settings(trainer.common(), where);
+  check_train_settings(trainer.common(), where, trainer.needs_model());
   Forecast out{.preview = trainer.preview(where, options), .memory = {}, .process_bytes = 0};
   out.process_bytes = peak_of_process();
   out.memory = memory_plan(trainer.common(), out.preview, {.process_bytes = out.process_bytes});
@@ -163,7 +166,7 @@ TrainResult run_training(const Json& settings, const TrainRequest& request) {
   const SettingList list = trainer->settings();
   TrainSettings& common = trainer->common();
   const fs::path output = output_of(common, request);
-  check_train_settings(common, request.where);
+  check_train_settings(common, request.where, trainer->needs_model());
 
   const bool resume = request.resume || request.resume_from.has_value();
   RunFolder run(output, resume);

@@ -25,10 +25,16 @@ fs::path make_encoder(const test::TemporaryFolder& folder) {
   return folder.path() / "encoder";
 }
 
-// What makes a stage small, whatever the recipe says.
-std::string small(const Json& stage, bool with_data, const fs::path& encoder) {
-  const std::string command = stage["command"], name = stage["name"];
+// What makes a stage small, whatever the recipe says; of a repetition, all stages in it.
+std::string small(const Json& stage, bool with_data, const fs::path& encoder,
+                  const std::string& group = {}) {
+  const std::string name = group + stage["name"].get<std::string>();
   std::string out;
+  if (stage.contains("stages")) {
+    for (const Json& inner : stage["stages"]) out += small(inner, with_data, encoder, name + ".");
+    return out;
+  }
+  const std::string command = stage["command"];
   const auto set = [&](const std::string& setting) { out += " " + name + "." + setting; };
   if (command == "data make" && !with_data) {
     for (const char* setting : {"sft=60", "pairs=60", "prompts=20", "eval=10"}) set(setting);
@@ -41,7 +47,8 @@ std::string small(const Json& stage, bool with_data, const fs::path& encoder) {
   } else if (command.starts_with("train ")) {
     for (const char* setting : {"max_steps=2", "per_device_train_batch_size=8"}) set(setting);
     if (stage.contains("eval_steps")) set("eval_steps=1");
-    if (!stage["model_name_or_path"].get<std::string>().starts_with("@"))
+    // Without one a new model begins.
+    if (!stage.value("model_name_or_path", "@").starts_with("@"))
       set("model_name_or_path=" + encoder.string());
   }
   return out;
@@ -53,7 +60,7 @@ void run_small(const fs::path& file, const fs::path& output, const std::string& 
   std::string overrides, last;
   for (const Json& stage : recipe["stages"]) {
     overrides += small(stage, !data.empty(), encoder);
-    if (stage["command"].get<std::string>().starts_with("train ")) last = stage["name"];
+    if (stage.value("command", "").starts_with("train ")) last = stage["name"];
   }
   const test::Ran ran =
       test::run_guerdon("run " + file.string() + " --threads 1 --output " + output.string() +

@@ -7,12 +7,14 @@
 #include <nlohmann/json.hpp>
 
 #include "guerdon/optim/optimizer.h"
+#include "guerdon/train/features.h"
 #include "guerdon/train/gradients.h"
 #include "guerdon/train/trainer.h"
 #include "support/data.h"
 #include "support/temporary.h"
 #include "train/tiny_policy.h"
 #include "train/toy.h"
+#include "train/vector_rows.h"
 
 namespace guerdon::train {
 namespace {
@@ -71,6 +73,18 @@ std::unique_ptr<Algorithm> of_method(const std::string& name, Json more = Json::
   return trainers.back()->build("settings", run);
 }
 
+/// A head on ten pairs of vectors.
+std::unique_ptr<Algorithm> features() {
+  static const test::TemporaryFolder folder;
+  static FeatureSettings settings;
+  static RunFolder run(folder.path() / "run", false);
+  test::make_vectors(folder, "v", 10, 1);
+  settings.train.data.train = {test::vector_rows(folder, "v", 10)};
+  settings.train.per_device_train_batch_size = 8;
+  settings.loss.center_rewards_coefficient = 0.01;
+  return make_features(settings, "features.json", run);
+}
+
 /// 8 groups of 2 completions of the tiny policy.
 std::unique_ptr<Algorithm> grpo(const std::function<void(GrpoSettings&)>& change) {
   static const test::TemporaryFolder folder;
@@ -106,6 +120,7 @@ std::vector<Case> cases() {
        [] {
          return of_method("reward", {{"loss_type", "huber"}, {"attributes", {"a", "b"}}});
        }},
+      {"features", features},
       {"dpo",
        [] {
          return of_method("dpo", {{"loss_type", {"sigmoid", "ipo", "sft"}}});

@@ -17,8 +17,9 @@ namespace guerdon::eval {
 
 /// Response `response` of a row as a rollout: of a conversation, the last message is the text, and
 /// what stands before it joins the prompt. With a tokenizer its tokens are filled in, for rewards
-/// that count them. Throws Error (Kind::input) at the row when the last message is not the
-/// assistant's, or when the row is of token ids.
+/// that count them. Where the row names vectors of its responses (guerdon/data/vectors.h), this
+/// one's is the field "response_vector". Throws Error (Kind::input) at the row when the last
+/// message is not the assistant's, or when the row is of token ids.
 Rollout as_rollout(const Example& example, size_t response,
                    const text::Tokenizer* tokenizer = nullptr);
 

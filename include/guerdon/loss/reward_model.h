@@ -22,8 +22,10 @@ struct PairScores {
 /// Named as in TRL where TRL has them. All off: plain Bradley-Terry with the row's margin.
 struct PairOptions {
   /// How a difference becomes a probability: "bradley_terry", the logistic function; "probit", the
-  /// normal distribution's (Thurstone).
+  /// normal distribution's (Thurstone). Or, of demonstrations against samples of a policy,
+  /// "discriminator" and "linear".
   std::string loss_type = "bradley_terry";
+  double irl_beta = 1.0;  ///< "linear": what the difference is divided by
   /// Weight of (chosen + rejected)^2, which keeps the scores around zero (Eisenstein et al. 2023,
   /// arXiv:2312.09244); they suggest 0.01.
   std::optional<double> center_rewards_coefficient;
@@ -69,7 +71,15 @@ void check_pair_options(const PairOptions& options, const std::string& where);
 ///     loss  = -l log F(win) - (1 - l) log F(lose)          (times strength, when it scales)
 ///             + k (chosen + rejected)^2 + c (chosen^2 + rejected^2) / 2
 ///
-/// F is the logistic function, or the normal distribution's. The label l is 1, less the smoothing;
+/// F is the logistic function, or the normal distribution's. For chosen = demonstration and
+/// rejected = sample (inverse reinforcement learning; arXiv:2507.13158, arXiv:2503.18991) the first
+/// two terms are
+///
+///     discriminator   -log sigmoid(chosen) - log sigmoid(-rejected), without margins: the score is
+///                     the logit of a classifier (GAIL's, at the level of sequences)
+///     linear          -(chosen - rejected - m) / irl_beta, unbounded: score_penalty holds it
+///
+/// The label l is 1, less the smoothing;
 /// the other way round for a flipped pair; and what became of it with dynamic labels. Of a tie, t =
 /// tie_theta:
 ///

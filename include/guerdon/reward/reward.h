@@ -63,4 +63,7 @@ class Reward {
 Scores score_each(const RewardBatch& batch,
                   const std::function<std::optional<float>(const Rollout&)>& judge);
 
+/// A rollout as a row: its prompt with one response, and the fields of its row.
+Example judged_row(const Rollout& rollout);
+
 }  // namespace guerdon

@@ -27,9 +27,10 @@ struct PreviewOptions {
 
 struct PreviewModel {
   std::string role;              ///< "policy", "reference", "reward.of[0]"
-  std::filesystem::path folder;  ///< of its files, whose headers were compared with config.json
+  std::filesystem::path folder;  ///< of its files, whose headers were compared with config.json; ""
+                                 ///< for a model that begins with nothing
   std::shared_ptr<torch::nn::Module> module;  ///< on the meta device, frozen as the run would
-  const model::Backbone* body = nullptr;      ///< inside it
+  const model::Backbone* body = nullptr;      ///< inside it; none in a model of stored vectors
   bool judges = false;                        ///< a reward that scores completions
   int64_t judge_tokens = 0;                   ///< of its passes
 };

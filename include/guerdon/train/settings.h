@@ -75,8 +75,10 @@ struct TrainSettings {
 /// Lists them at the top level; an algorithm's describe() calls it and adds its own.
 void describe(SettingList& field, TrainSettings& settings);
 
-/// What the ranges cannot say: combinations that cannot be meant. Throws Error (Kind::settings).
-void check_train_settings(const TrainSettings& settings, const std::string& where);
+/// What the ranges cannot say: combinations that cannot be meant. `needs_model`: the method begins
+/// with model_name_or_path. Throws Error (Kind::settings).
+void check_train_settings(const TrainSettings& settings, const std::string& where,
+                          bool needs_model = true);
 
 /// Optimizer steps of a run: max_steps, or what num_train_epochs come to.
 int64_t total_steps(const TrainSettings& settings, int64_t steps_per_epoch);

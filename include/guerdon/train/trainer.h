@@ -25,6 +25,8 @@ class Trainer {
   /// All settings, referring to this object.
   virtual SettingList settings() = 0;
   virtual TrainSettings& common() = 0;
+  /// Whether model_name_or_path must be given.
+  virtual bool needs_model() const = 0;
   /// Formula, signs and denominators under the present settings. Throws Error (Kind::settings) for
   /// what cannot be meant together.
   virtual Explanation explanation(const std::string& where) = 0;
@@ -36,7 +38,8 @@ class Trainer {
 };
 
 /// The trainer of a struct of settings whose member `train` holds the common ones; describe(),
-/// explanation_of() and preview_of() stand beside it.
+/// explanation_of() and preview_of() stand beside it. A method that may begin with nothing has a
+/// `kNeedsModel` of false in it.
 template <class Settings>
 class TrainerOf final : public Trainer {
  public:
@@ -45,6 +48,10 @@ class TrainerOf final : public Trainer {
   explicit TrainerOf(Build build) : build_(build) {}
   SettingList settings() override { return settings_of(settings_); }
   TrainSettings& common() override { return settings_.train; }
+  bool needs_model() const override {
+    if constexpr (requires { Settings::kNeedsModel; }) return Settings::kNeedsModel;
+    return true;
+  }
   Explanation explanation(const std::string& where) override {
     return explanation_of(settings_, where);
   }
