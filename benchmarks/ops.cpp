@@ -1,477 +1,373 @@
 // The operators on the CPU, each beside its plain LibTorch form in the same run, as a share of the
 // machine's ceilings measured in the same run (kernels.md sections 4 and 10).
 //
-//     bench_ops [--quick] [--filter TEXT]
+//     bench_ops [--quick] [Google Benchmark's flags: --benchmark_filter=F24, ...]
 //
 // A row kernel's roof is the longer of its bytes at the measured bandwidth and its exponentials at
-// the measured rate; a fused product's is the bare GEMM of the same shape. Writes a table to
-// standard error and one JSON object a case to standard output. Threads: OMP_NUM_THREADS.
+// the measured rate; a fused product's is the bare GEMMs of the same shapes. Threads:
+// OMP_NUM_THREADS.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <benchmark/benchmark.h>
 #include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/autograd.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cstdio>
-#include <cstring>
-#include <functional>
-#include <iostream>
-#include <nlohmann/json.hpp>
+#include <cmath>
 #include <string>
 #include <vector>
 
 #include "guerdon/base/error.h"
 #include "guerdon/loss/policy.h"
+#include "guerdon/ops/adamw.h"
+#include "guerdon/ops/attention.h"
 #include "guerdon/ops/cross_entropy.h"
 #include "guerdon/ops/divergence.h"
 #include "guerdon/ops/kl_estimate.h"
 #include "guerdon/ops/layers.h"
+#include "guerdon/ops/linear.h"
 #include "guerdon/ops/sampling.h"
+#include "guerdon/ops/scan.h"
 #include "guerdon/ops/segment.h"
 #include "guerdon/ops/token_stats.h"
-#include "kernels/cpu/kernels.h"
+#include "harness.h"
+#include "ops/attention_reference.h"
 
+namespace guerdon::benchmarks {
 namespace {
-
-using at::Tensor;
-using namespace guerdon;
-using Work = std::function<void()>;
-
-double seconds(const Work& work) {
-  const auto begun = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-int rounds = 15;
-
-/// Median seconds of each, run in turn so that a busy moment hits all of them.
-std::vector<double> medians(const std::vector<Work>& all) {
-  std::vector<std::vector<double>> times(all.size());
-  for (const Work& work : all) work();
-  for (int round = 0; round < rounds; ++round) {
-    for (size_t i = 0; i < all.size(); ++i) times[i].push_back(seconds(all[i]));
-  }
-  std::vector<double> out;
-  for (auto& t : times) out.push_back(median(t));
-  return out;
-}
-
-struct Ceilings {
-  double read, copy, in_place, exponentials;  // bytes/s, elements/s
-};
-
-Ceilings measure_ceilings() {
-  const Tensor large = at::ones({int64_t{64} << 20}, at::kFloat);
-  Tensor other = at::empty_like(large), mutable_large = large.clone();
-  const double bytes = 4.0 * static_cast<double>(large.numel());
-  // One row kernel reads with a block maximum: the same loads and one operation each.
-  const auto t = medians({[&] { benchmark::DoNotOptimize(large.amax().item<float>()); },
-                          [&] { other.copy_(large); }, [&] { mutable_large.mul_(1.0f); }});
-  // Exponentials of a block that stays in the first cache.
-  constexpr int64_t kCalls = 4096;
-  const auto all = medians({[&] {
-    at::parallel_for(0, kCalls, 1, [&](int64_t begin, int64_t end) {
-      std::vector<float> z(kernels::kColumnBlock, -1.5f), p(z.size());
-      for (int64_t i = begin; i < end; ++i) {
-        kernels::kernels().probabilities(z.data(), kernels::kColumnBlock, 0.1f, p.data());
-        benchmark::DoNotOptimize(p.data());
-      }
-    });
-  }});
-  const double exponentials = static_cast<double>(kCalls * kernels::kColumnBlock) / all[0];
-  return {bytes / t[0], 2 * bytes / t[1], 2 * bytes / t[2], exponentials};
-}
-
-struct Case {
-  std::string name, shape;
-  double bytes, exps;  ///< of the model; 0 where the roof is a GEMM
-  bool in_place;
-  Work ours, composed;
-  Work roof;  ///< the bare GEMM
-};
 
 Tensor randn(std::vector<int64_t> shape, at::ScalarType type, double sigma = 2.0) {
   return (at::randn(shape) * sigma).to(type);
 }
 
-struct Logits {
-  int64_t rows, columns;
-};
+const char* name_of(at::ScalarType type) { return type == at::kFloat ? " fp32" : " bf16"; }
 
-void add_logit_cases(std::vector<Case>& all, Logits n, at::ScalarType type) {
-  const auto x = std::make_shared<Tensor>(randn({n.rows, n.columns}, type));
-  const Tensor tokens = at::randint(0, n.columns, {n.rows}, at::kLong);
-  const double elements = static_cast<double>(n.rows * n.columns),
-               width = type == at::kFloat ? 4 : 2;
-  const std::string shape =
-      ::guerdon::str(n.rows, "x", n.columns, type == at::kFloat ? " fp32" : " bf16");
-  const auto add = [&](const char* name, double bytes, double exps, bool in_place, Work ours,
-                       Work composed) {
-    all.push_back({name,
-                   shape,
-                   bytes * elements,
-                   exps * elements,
-                   in_place,
-                   std::move(ours),
-                   std::move(composed),
-                   {}});
+double bytes_of(const Tensor& x) { return static_cast<double>(x.nbytes()); }
+
+double count_of(const Tensor& x) { return static_cast<double>(x.numel()); }
+
+void add_logit_cases(int64_t rows, int64_t columns, at::ScalarType type) {
+  const Tensor x = randn({rows, columns}, type), w = randn({rows, columns}, type),
+               tokens = at::randint(0, columns, {rows}, at::kLong), index = tokens.unsqueeze(1);
+  const double size = bytes_of(x), count = count_of(x);
+  const std::string shape = str("/", rows, "x", columns, name_of(type));
+  const auto log_p = [](const Tensor& z) { return z.to(at::kFloat).log_softmax(-1); };
+  const Form logprob = [=](const Tensors& in) { return ops::token_stats(in[0], tokens).logprob; };
+  const Form plain_logprob = [=](const Tensors& in) { return log_p(in[0]).gather(1, index); };
+  add("F1 logprob" + shape, {size, count}, forward(logprob, {x}), forward(plain_logprob, {x}));
+  const Form plain_entropy = [=](const Tensors& in) {
+    const Tensor lp = log_p(in[0]);
+    benchmark::DoNotOptimize(lp.gather(1, index));
+    return (lp.exp() * lp).sum(-1);
   };
-  const auto log_p = [x, tokens](const Tensor& logits) {
-    return logits.to(at::kFloat).log_softmax(-1);
+  const Form entropy = [=](const Tensors& in) {
+    return ops::token_stats(in[0], tokens, {}, {.entropy = true}).entropy;
   };
-  add(
-      "F1 logprob", width, 1, false,
-      [=] {
-        c10::NoGradGuard g;
-        ops::token_stats(*x, tokens);
-      },
-      [=] {
-        c10::NoGradGuard g;
-        log_p(*x).gather(1, tokens.unsqueeze(1));
-      });
-  add(
-      "F1 logprob, entropy", width, 1, false,
-      [=] {
-        c10::NoGradGuard g;
-        ops::token_stats(*x, tokens, {}, {.entropy = true});
-      },
-      [=] {
-        c10::NoGradGuard g;
-        const Tensor lp = log_p(*x);
-        lp.gather(1, tokens.unsqueeze(1));
-        (lp.exp() * lp).sum(-1);
-      });
-  // The gradient alone: forward outside the clock would keep a graph, so both are timed with it and
-  // the forward pass's time is in both.
-  add(
-      "F1 + F2", 3 * width, 2, true,
-      [=] {
-        Tensor leaf = x->detach().requires_grad_();
-        const Tensor lp = ops::token_stats(leaf, tokens).logprob;
-        benchmark::DoNotOptimize(torch::autograd::grad({lp.sum()}, {leaf}));
-      },
-      [=] {
-        Tensor leaf = x->detach().requires_grad_();
-        const Tensor lp = log_p(leaf).gather(1, tokens.unsqueeze(1));
-        benchmark::DoNotOptimize(torch::autograd::grad({lp.sum()}, {leaf}));
-      });
-  const auto w = std::make_shared<Tensor>(randn({n.rows, n.columns}, type));
-  const auto composed_kl = [=](bool train) {
-    Tensor leaf = x->detach().requires_grad_(train);
-    const Tensor lp = log_p(leaf), lq = log_p(*w);
-    const Tensor kl = (lp.exp() * (lp - lq)).sum(-1);
-    if (train) benchmark::DoNotOptimize(torch::autograd::grad({kl.sum()}, {leaf}));
-  };
-  const auto ours = [=](ops::Divergence kind, bool fast, bool train) {
-    Tensor leaf = x->detach().requires_grad_(train);
-    const Tensor value = ops::divergence(leaf, *w, kind, {.fast = fast});
-    if (train) benchmark::DoNotOptimize(torch::autograd::grad({value.sum()}, {leaf}));
-  };
+  add("F1 logprob, entropy" + shape, {size, count}, forward(entropy, {x}),
+      forward(plain_entropy, {x}));
+  add("F1 + F2" + shape, {3 * size, 2 * count, true}, both(logprob, {x}), both(plain_logprob, {x}));
+
   using ops::Divergence;
-  add(
-      "F6 KL, fast", 2 * width, 2, false, [=] { ours(Divergence::reverse_kl, true, false); },
-      [=] { composed_kl(false); });
-  add(
-      "F6 KL, robust", 4 * width, 4, false, [=] { ours(Divergence::reverse_kl, false, false); },
-      [=] { composed_kl(false); });
-  add(
-      "F6 KL, fast, with gradient", 5 * width, 4, true,
-      [=] { ours(Divergence::reverse_kl, true, true); }, [=] { composed_kl(true); });
-  const auto composed_jsd = [=] {
-    const Tensor lp = log_p(*x), lq = log_p(*w), lm = at::logaddexp(lp, lq) - std::log(2.0);
-    (0.5 * (lp.exp() * (lp - lm)).sum(-1) + 0.5 * (lq.exp() * (lq - lm)).sum(-1));
+  const auto ours = [=](Divergence kind, bool fast) -> Form {
+    return [=](const Tensors& in) { return ops::divergence(in[0], w, kind, {.fast = fast}); };
   };
-  add(
-      "F7 JSD", 4 * width, 6, false, [=] { ours(Divergence::jsd, false, false); }, composed_jsd);
-  add(
-      "F9 total variation", 4 * width, 4, false,
-      [=] { ours(Divergence::total_variation, false, false); },
-      [=] { (log_p(*x).exp() - log_p(*w).exp()).abs().sum(-1); });
+  const Form kl = [=](const Tensors& in) {
+    const Tensor lp = log_p(in[0]);
+    return (lp.exp() * (lp - log_p(w))).sum(-1);
+  };
+  const Form jsd = [=](const Tensors& in) {
+    const Tensor lp = log_p(in[0]), lq = log_p(w), lm = at::logaddexp(lp, lq) - std::log(2.0);
+    return 0.5 * (lp.exp() * (lp - lm)).sum(-1) + 0.5 * (lq.exp() * (lq - lm)).sum(-1);
+  };
+  const Form distance = [=](const Tensors& in) {
+    return (log_p(in[0]).exp() - log_p(w).exp()).abs().sum(-1);
+  };
+  const Form fast = ours(Divergence::reverse_kl, true);
+  add("F6 KL, fast" + shape, {2 * size, 2 * count}, forward(fast, {x}), forward(kl, {x}));
+  add("F6 KL, robust" + shape, {4 * size, 4 * count},
+      forward(ours(Divergence::reverse_kl, false), {x}), forward(kl, {x}));
+  add("F6 KL, fast, with gradient" + shape, {5 * size, 4 * count, true}, both(fast, {x}),
+      both(kl, {x}));
+  add("F7 JSD" + shape, {4 * size, 5 * count}, forward(ours(Divergence::jsd, false), {x}),
+      forward(jsd, {x}));
+  add("F9 total variation" + shape, {4 * size, 4 * count},
+      forward(ours(Divergence::total_variation, false), {x}), forward(distance, {x}));
 }
 
-void add_sampling_cases(std::vector<Case>& all, Logits n) {
-  const auto x = std::make_shared<Tensor>(randn({n.rows, n.columns}, at::kFloat));
-  const std::vector<double> u(static_cast<size_t>(n.rows), 0.4);
-  for (const bool restricted : {false, true}) {
-    const ops::SamplingOptions options{.top_k = restricted ? 50 : 0,
-                                       .top_p = restricted ? 0.9 : 1.0};
-    all.push_back({restricted ? "F21 top-k, top-p" : "F21",
-                   ::guerdon::str(n.rows, "x", n.columns, " fp32"),
-                   4.0 * static_cast<double>(n.rows * n.columns),
-                   static_cast<double>(n.rows * n.columns),
-                   false,
-                   [=] { ops::sample_tokens(*x, u, {}, options); },
-                   [=] {
-                     Tensor p = x->softmax(-1);
-                     if (restricted) {
-                       const auto [sorted, index] = p.sort(-1, true);
-                       const Tensor keep = (sorted.cumsum(-1) - sorted) < 0.9;
-                       Tensor kept = at::where(keep, sorted, at::zeros({}));
-                       kept.narrow(1, 50, n.columns - 50).zero_();
-                       index.gather(1, at::multinomial(kept, 1));
-                     } else {
-                       at::multinomial(p, 1);
-                     }
-                   },
-                   {}});
-  }
+void add_sampling_cases(int64_t rows, int64_t columns) {
+  const Tensor x = randn({rows, columns}, at::kFloat);
+  const std::vector<double> u(static_cast<size_t>(rows), 0.4);
+  const std::string shape = str("/", rows, "x", columns);
+  const Roof roof{bytes_of(x), count_of(x)};
+  add("F21 sample" + shape, roof,
+      forward([=](const Tensors& in) { return ops::sample_tokens(in[0], u, {}, {}).token; }, {x}),
+      forward([](const Tensors& in) { return at::multinomial(in[0].softmax(-1), 1); }, {x}));
+  const Form restricted = [=](const Tensors& in) {
+    return ops::sample_tokens(in[0], u, {}, {.top_k = 50, .top_p = 0.9}).token;
+  };
+  const Form plain = [=](const Tensors& in) {
+    const auto [sorted, index] = in[0].softmax(-1).sort(-1, true);
+    const Tensor keep = (sorted.cumsum(-1) - sorted) < 0.9;
+    Tensor kept = at::where(keep, sorted, at::zeros({}));
+    kept.narrow(1, 50, columns - 50).zero_();
+    return index.gather(1, at::multinomial(kept, 1));
+  };
+  add("F21 sample, top-k and top-p" + shape, roof, forward(restricted, {x}), forward(plain, {x}));
 }
 
-void add_head_cases(std::vector<Case>& all, int64_t rows, int64_t width, int64_t vocabulary) {
-  const auto hidden = std::make_shared<Tensor>(randn({rows, width}, at::kFloat, 1.0)),
-             weight = std::make_shared<Tensor>(randn({vocabulary, width}, at::kFloat, 0.05));
-  const Tensor tokens = at::randint(0, vocabulary, {rows}, at::kLong);
-  const std::string shape = ::guerdon::str(rows, "x", width, "x", vocabulary, " fp32");
+void add_head_cases(int64_t rows, int64_t width, int64_t vocabulary) {
+  const Tensor hidden = randn({rows, width}, at::kFloat, 1.0),
+               weight = randn({vocabulary, width}, at::kFloat, 0.05),
+               teacher = randn({rows, width}, at::kFloat, 1.0),
+               tokens = at::randint(0, vocabulary, {rows}, at::kLong);
+  const std::string shape = str("/", rows, "x", width, "x", vocabulary);
   // What does not fit in the workspace is computed again in the backward pass.
   const auto again = [=](int64_t copies) {
     return rows * vocabulary * 4 * copies > ops::HeadOptions{}.workspace_bytes;
   };
-  const auto gemms = [=](bool train, int extra = 0) {
-    Tensor x = at::mm(*hidden, weight->t());
-    if (!train) return;
-    for (int i = 0; i < extra; ++i) x = at::mm(*hidden, weight->t());
-    benchmark::DoNotOptimize(at::mm(x, *weight));
-    benchmark::DoNotOptimize(at::mm(x.t(), *hidden));
+  const auto products = [=](int forwards, bool train) -> Roof {
+    return {.products = [=] {
+      Tensor x;
+      for (int i = 0; i < forwards; ++i) x = at::mm(hidden, weight.t());
+      benchmark::DoNotOptimize(x);
+      if (!train) return;
+      benchmark::DoNotOptimize(at::mm(x, weight));
+      benchmark::DoNotOptimize(at::mm(x.t(), hidden));
+    }};
   };
-  const auto run = [=](int kind, bool train) {
-    Tensor h = hidden->detach().requires_grad_(train), w = weight->detach().requires_grad_(train);
-    const Tensor loss = kind == 0   ? -ops::linear_token_stats(h, w, {}, tokens).logprob.mean()
-                        : kind == 1 ? ops::linear_cross_entropy(h, w, {}, tokens)
-                                    : at::cross_entropy_loss(at::linear(h, w), tokens);
-    if (train) benchmark::DoNotOptimize(torch::autograd::grad({loss}, {h, w}));
+  const Form stats = [=](const Tensors& in) {
+    return -ops::linear_token_stats(in[0], in[1], {}, tokens).logprob.mean();
   };
-  const auto add = [&](const char* name, int kind, bool train) {
-    all.push_back({name, shape, 0, 0, false, [=] { run(kind, train); }, [=] { run(2, train); },
-                   [=] { gemms(train, kind == 0 && again(1)); }});
+  const Form loss = [=](const Tensors& in) {
+    return ops::linear_cross_entropy(in[0], in[1], {}, tokens);
   };
-  add("F12 forward", 0, false);
-  add("F12 forward, backward", 0, true);
-  add("F13 forward, backward", 1, true);
-  const auto teacher = std::make_shared<Tensor>(randn({rows, width}, at::kFloat, 1.0));
-  all.push_back(
-      {"F15 KL forward, backward", shape, 0, 0, false,
-       [=] {
-         Tensor h = hidden->detach().requires_grad_(), w = weight->detach().requires_grad_();
-         const Tensor kl =
-             ops::linear_divergence({h, w}, {*teacher, *weight}, ops::Divergence::reverse_kl);
-         benchmark::DoNotOptimize(torch::autograd::grad({kl.sum()}, {h, w}));
-       },
-       [=] {
-         Tensor h = hidden->detach().requires_grad_(), w = weight->detach().requires_grad_();
-         const Tensor lp = at::linear(h, w).log_softmax(-1),
-                      lq = at::linear(*teacher, *weight).log_softmax(-1);
-         const Tensor kl = (lp.exp() * (lp - lq)).sum(-1);
-         benchmark::DoNotOptimize(torch::autograd::grad({kl.sum()}, {h, w}));
-       },
-       [=] {
-         gemms(true);
-         benchmark::DoNotOptimize(at::mm(*teacher, weight->t()));
-       }});
+  const Form plain = [=](const Tensors& in) {
+    return at::cross_entropy_loss(at::linear(in[0], in[1]), tokens);
+  };
+  const Tensors in{hidden, weight};
+  add("F12" + shape, products(1, false), forward(stats, in), forward(plain, in));
+  add("F12, with gradient" + shape, products(again(1) ? 2 : 1, true), both(stats, in),
+      both(plain, in));
+  add("F13, with gradient" + shape, products(1, true), both(loss, in), both(plain, in));
+  const Form kl = [=](const Tensors& in) {
+    return ops::linear_divergence({in[0], in[1]}, {teacher, weight}, ops::Divergence::reverse_kl);
+  };
+  const Form plain_kl = [=](const Tensors& in) {
+    const Tensor lp = at::linear(in[0], in[1]).log_softmax(-1),
+                 lq = at::linear(teacher, weight).log_softmax(-1);
+    return (lp.exp() * (lp - lq)).sum(-1);
+  };
+  add("F15 KL, with gradient" + shape, products(again(2) ? 4 : 2, true), both(kl, in),
+      both(plain_kl, in));
 }
 
-/// What a decoder layer does to its rows, forward and backward: `bytes` an element and pass.
-void add_layer_cases(std::vector<Case>& all, int64_t rows, int64_t width, at::ScalarType type) {
-  const auto x = std::make_shared<Tensor>(randn({rows, width}, type)),
-             y = std::make_shared<Tensor>(randn({rows, width}, type));
-  const Tensor weight = at::ones({width});
-  const auto numbers = static_cast<double>(rows * width);
-  const double bytes = (type == at::kFloat ? 4.0 : 2.0) * numbers;
-  const std::string shape =
-      ::guerdon::str(rows, "x", width, type == at::kFloat ? " fp32" : " bf16");
-  using Form = std::function<Tensor(const Tensor&, const Tensor&)>;
-  const auto add = [&](const char* name, double read_or_written, double exps, const Form& ours,
-                       const Form& composed) {
-    const auto timed = [=](const Form& form) {
-      return [=] {
-        const Tensor a = x->detach().requires_grad_(), b = y->detach().requires_grad_();
-        benchmark::DoNotOptimize(
-            torch::autograd::grad({form(a, b)}, {a, b}, {*x}, std::nullopt, false, true));
-      };
-    };
-    all.push_back({name,
-                   shape,
-                   read_or_written * bytes,
-                   exps * numbers,
-                   true,
-                   timed(ours),
-                   timed(composed),
-                   {}});
+/// What a decoder layer does to its rows, forward and backward; `passes`: over the rows' bytes.
+void add_layer_cases(int64_t rows, int64_t width, at::ScalarType type) {
+  const Tensor x = randn({rows, width}, type), y = randn({rows, width}, type),
+               weight = at::ones({width});
+  const std::string shape = str("/", rows, "x", width, name_of(type));
+  const auto layer = [&](const char* name, double passes, double exps, const Form& ours,
+                         const Form& plain) {
+    add(name + shape, {passes * bytes_of(x), exps * count_of(x), true}, both(ours, {x, y}, x),
+        both(plain, {x, y}, x));
   };
-  const auto plain_norm = [=](const Tensor& v) {
+  const auto norm = [=](const Tensor& v) {
     const Tensor wide = v.to(at::kFloat);
     return (wide * at::rsqrt(wide.square().mean(-1, true) + 1e-6) * weight).to(v.scalar_type());
   };
-  add(
-      "F24 rms_norm", 5, 0,
-      [=](const Tensor& a, const Tensor&) { return ops::rms_norm(a, weight, 1e-6); },
-      [=](const Tensor& a, const Tensor&) { return plain_norm(a); });
+  layer(
+      "F24 rms_norm", 5, 0, [=](const Tensors& in) { return ops::rms_norm(in[0], weight, 1e-6); },
+      [=](const Tensors& in) { return norm(in[0]); });
   // The sum has a second reader, as a residual stream has.
-  add(
+  layer(
       "F24 add_rms_norm", 8, 0,
-      [=](const Tensor& a, const Tensor& b) {
-        const ops::AddedNorm out = ops::add_rms_norm(a, b, weight, 1e-6);
+      [=](const Tensors& in) {
+        const ops::AddedNorm out = ops::add_rms_norm(in[0], in[1], weight, 1e-6);
         return at::add(out.sum, out.norm);
       },
-      [=](const Tensor& a, const Tensor& b) {
-        const Tensor sum = a + b;
-        return at::add(sum, plain_norm(sum));
+      [=](const Tensors& in) {
+        const Tensor sum = in[0] + in[1];
+        return at::add(sum, norm(sum));
       });
-  add(
-      "F24 swiglu", 8, 2, [](const Tensor& a, const Tensor& b) { return ops::swiglu(a, b); },
-      [](const Tensor& a, const Tensor& b) { return at::silu(a) * b; });
-  add(
-      "F24 geglu", 8, 2, [](const Tensor& a, const Tensor& b) { return ops::geglu(a, b); },
-      [](const Tensor& a, const Tensor& b) { return at::gelu(a, "tanh") * b; });
+  layer(
+      "F24 swiglu", 8, 2, [](const Tensors& in) { return ops::swiglu(in[0], in[1]); },
+      [](const Tensors& in) { return at::silu(in[0]) * in[1]; });
+  layer(
+      "F24 geglu", 8, 2, [](const Tensors& in) { return ops::geglu(in[0], in[1]); },
+      [](const Tensors& in) { return at::gelu(in[0], "tanh") * in[1]; });
 }
 
-void add_embedding_case(std::vector<Case>& all, int64_t rows, int64_t width, int64_t vocabulary) {
-  const auto table = std::make_shared<Tensor>(randn({vocabulary, width}, at::kFloat));
-  const Tensor ids = at::randint(0, vocabulary, {rows}, at::kLong), seed = at::randn({rows, width});
-  const auto run = [=](bool ours) {
-    const Tensor w = table->detach().requires_grad_();
-    const Tensor out = ours ? ops::embedding(w, ids) : at::embedding(w, ids);
-    benchmark::DoNotOptimize(torch::autograd::grad({out}, {w}, {seed}));
-  };
+void add_model_cases() {
+  const Tensor table = randn({16384, 512}, at::kFloat), ids = at::randint(0, 16384, {2048}),
+               seed = at::randn({2048, 512});
   // Rows read and written forward, read backward with the table's rows; the table's zeros.
-  all.push_back({"F24 embedding, gradient",
-                 ::guerdon::str(rows, "x", width, " of ", vocabulary),
-                 4.0 * static_cast<double>(width * (5 * rows + vocabulary)),
-                 0,
-                 true,
-                 [=] { run(true); },
-                 [=] { run(false); },
-                 {}});
+  add("F24 embedding, with gradient/2048x512 of 16384",
+      {5 * bytes_of(seed) + bytes_of(table), 0, true},
+      both([=](const Tensors& in) { return ops::embedding(in[0], ids); }, {table}, seed),
+      both([=](const Tensors& in) { return at::embedding(in[0], ids); }, {table}, seed));
+  const Tensor weight = randn({2048, 512}, at::kFloat, .05);
+  for (const int64_t rows : {1, 3, 16, 64, 512}) {
+    const Tensor x = at::randn({rows, 512});
+    add(str("linear, rows padded/", rows, "x512x2048"), {},
+        forward([=](const Tensors& in) { return ops::linear(in[0], weight, {}); }, {x}),
+        forward([=](const Tensors& in) { return at::linear(in[0], weight); }, {x}));
+  }
+  const Tensor p = at::randn({4'000'000}), g = at::randn_like(p), m = at::zeros_like(p),
+               v = at::ones_like(p);
+  add(
+      "F25 norm and adamw/4M", {32 * count_of(p), 0, true},
+      [=] {
+        benchmark::DoNotOptimize(ops::square_sum(g));
+        ops::adamw_step(p, g, m, v, {.learning_rate = 1e-6, .weight_decay = .01});
+      },
+      [=] {
+        const c10::NoGradGuard no_gradient;
+        benchmark::DoNotOptimize(g.square().sum().item<float>());
+        p.mul_(1 - 1e-8);
+        m.lerp_(g, .1);
+        v.mul_(.999).addcmul_(g, g, .001);
+        p.addcdiv_(m, (v.sqrt() / .0316).add_(1e-8), -1e-5);
+      });
+}
+
+/// Groups of `rows` sequences of `own` tokens after a shared prefix.
+void add_attention_case(const char* name, int64_t groups, int64_t prefix, int64_t rows,
+                        int64_t own) {
+  std::vector<ops::AttentionSegment> segments;
+  int64_t at = 0;
+  for (int64_t group = 0; group < groups; ++group) {
+    const auto parent = static_cast<int64_t>(segments.size());
+    segments.push_back({at, at + prefix});
+    at += prefix;
+    for (int64_t row = 0; row < rows; ++row, at += own) segments.push_back({at, at + own, parent});
+  }
+  const Tensors in{at::randn({at, 8, 64}), at::randn({at, 2, 64}), at::randn({at, 2, 64})};
+  add(str("F23, with gradient/", name), {},
+      both([=](const Tensors& t) { return ops::packed_attention(t[0], t[1], t[2], segments); }, in),
+      both(
+          [=](const Tensors& t) {
+            return ops::packed_attention_reference(t[0], t[1], t[2], segments, {});
+          },
+          in));
+}
+
+void add_decode_case(int64_t sequences, int64_t length) {
+  const Tensor q = at::randn({sequences, 8, 64}), keys = at::randn({sequences, length, 2, 64}),
+               values = at::randn_like(keys), lengths = at::full({sequences}, length, at::kLong);
+  add(str("F23 decode/", sequences, " at ", length), {bytes_of(keys) * 2},
+      forward([=](const Tensors& t) { return ops::decode_attention(t[0], keys, values, lengths); },
+              {q}),
+      forward(
+          [=](const Tensors& t) {
+            return at::scaled_dot_product_attention(t[0].unsqueeze(2), keys.transpose(1, 2),
+                                                    values.transpose(1, 2), std::nullopt, 0.0,
+                                                    false, std::nullopt, true);
+          },
+          {q}));
+}
+
+void add_scan_case(int64_t sequences, int64_t length) {
+  const Tensor rewards = at::randn({sequences, length}), values = at::randn_like(rewards),
+               offsets = at::arange(0, sequences * length + 1, length);
+  add(
+      str("F18 GAE/", sequences, "x", length), {},
+      [=] {
+        benchmark::DoNotOptimize(
+            ops::gae(rewards.flatten(), values.flatten(), {.offsets = offsets}, {}));
+      },
+      [=] {
+        Tensor next = at::zeros({sequences}), next_value = next;
+        const Tensor advantage = at::empty_like(rewards);
+        for (int64_t t = length; t-- > 0;) {
+          next = rewards.select(1, t) + next_value - values.select(1, t) + .95 * next;
+          advantage.select(1, t).copy_(next);
+          next_value = values.select(1, t);
+        }
+      });
 }
 
 /// Losses over tokens: forward and backward, with what is logged.
-void add_token_cases(std::vector<Case>& all, int64_t tokens, int64_t rows) {
+void add_token_cases(int64_t tokens, int64_t rows) {
   const Tensor logprobs = -at::rand({tokens}) * 3, old = logprobs + at::randn({tokens}) * .1,
                reference = logprobs + at::randn({tokens}) * .3, weight = at::ones({tokens}),
                row = at::arange(tokens).mul(rows).floor_divide(tokens),
                advantage = at::randn({rows}).index_select(0, row);
-  const std::string shape = ::guerdon::str(tokens, " tokens");
-  const auto add = [&](const char* name, double bytes, double exps, auto ours, auto composed) {
-    const auto timed = [=](auto form) {
-      return [=] {
-        const Tensor x = logprobs.detach().requires_grad_();
-        benchmark::DoNotOptimize(torch::autograd::grad({form(x)}, {x}));
-      };
-    };
-    all.push_back({name,
-                   shape,
-                   bytes * static_cast<double>(tokens),
-                   exps * static_cast<double>(tokens),
-                   true,
-                   timed(ours),
-                   timed(composed),
-                   {}});
-  };
-  add(
-      "F5 k3", 28, 1,
-      [=](const Tensor& x) { return ops::kl_estimate(x, reference, ops::KlEstimate::k3).sum(); },
-      [=](const Tensor& x) {
-        const Tensor r = (reference - x).clamp(-20, 20);
-        return (at::expm1(r) - r).sum();
-      });
-  add(
-      "F22 segment_logprob", 24, 0,
-      [=](const Tensor& x) { return ops::segment_logprob(x, row, rows, weight).sum.sum(); },
-      [=](const Tensor& x) {
-        return at::zeros({rows})
-            .index_add(0, row, at::where(weight != 0, x, at::zeros({})) * weight)
-            .sum();
-      });
-  loss::PolicyTokens t{.old = old,
-                       .reference = reference,
-                       .sampling = old,
-                       .entropy = weight,
-                       .advantage = advantage,
-                       .row = row,
-                       .weight = weight,
-                       .rows = rows};
+  const std::string shape = str("/", tokens, " tokens");
+  const auto count = static_cast<double>(tokens);
+  add("F5 k3" + shape, {28 * count, count, true},
+      both(
+          [=](const Tensors& in) {
+            return ops::kl_estimate(in[0], reference, ops::KlEstimate::k3);
+          },
+          {logprobs}),
+      both(
+          [=](const Tensors& in) {
+            const Tensor r = (reference - in[0]).clamp(-20, 20);
+            return at::expm1(r) - r;
+          },
+          {logprobs}));
+  add("F22 segment_logprob" + shape, {24 * count, 0, true},
+      both([=](const Tensors& in) { return ops::segment_logprob(in[0], row, rows, weight).sum; },
+           {logprobs}),
+      both(
+          [=](const Tensors& in) {
+            const Tensor live = at::where(weight != 0, in[0], at::zeros({})) * weight;
+            return at::zeros({rows}).index_add(0, row, live);
+          },
+          {logprobs}));
+  const loss::PolicyTokens given{.old = old,
+                                 .reference = reference,
+                                 .sampling = old,
+                                 .entropy = weight,
+                                 .advantage = advantage,
+                                 .row = row,
+                                 .weight = weight,
+                                 .rows = rows};
   Totals whole;
-  whole.rows = static_cast<double>(rows), whole.target_weight = static_cast<double>(tokens);
-  for (const char* level : {"token", "sequence"}) {
+  whole.rows = static_cast<double>(rows), whole.target_weight = count;
+  for (const std::string level : {"token", "sequence"}) {
     const loss::PolicyOptions options{
         .loss_type = "grpo", .importance_sampling_level = level, .beta = .04};
-    const auto with = [=](const Tensor& x) {
-      loss::PolicyTokens all = t;
-      all.logprobs = x;
-      return all;
+    const auto form = [=](auto loss) -> Form {
+      return [=](const Tensors& in) {
+        loss::PolicyTokens all = given;
+        all.logprobs = in[0];
+        return loss(all, options, whole, loss::Divisors{}).value;
+      };
     };
-    add(
-        std::strcmp(level, "token") == 0 ? "F17 GRPO with KL" : "F17 GSPO with KL", 44, 2,
-        [=](const Tensor& x) { return loss::policy_loss(with(x), options, whole, {}).value; },
-        [=](const Tensor& x) {
-          return loss::composed_policy_loss(with(x), options, whole, {}).value;
-        });
+    add((level == "token" ? "F17 GRPO with KL" : "F17 GSPO with KL") + shape,
+        {44 * count, 2 * count, true}, both(form(loss::policy_loss), {logprobs}),
+        both(form(loss::composed_policy_loss), {logprobs}));
   }
 }
 
-void run_case(const Case& c, const Ceilings& ceilings) {
-  std::vector<Work> work{c.ours, c.composed};
-  if (c.roof) work.push_back(c.roof);
-  const std::vector<double> t = medians(work);
-  const double bandwidth = c.in_place ? ceilings.copy : ceilings.read;
-  const double roof = c.roof ? t[2] : std::max(c.bytes / bandwidth, c.exps / ceilings.exponentials);
-  const nlohmann::json row{{"function", c.name},
-                           {"shape", c.shape},
-                           {"seconds", t[0]},
-                           {"composed_seconds", t[1]},
-                           {"times_composed", t[1] / t[0]},
-                           {"share_of_roof", roof / t[0]},
-                           {"bytes", c.bytes},
-                           {"bytes_per_second", c.bytes / t[0]},
-                           {"threads", at::get_num_threads()}};
-  std::cout << row.dump() << std::endl;
-  std::fprintf(stderr, "%-28s %-24s %9.3f ms  %5.2fx composed  %4.0f %% of roof\n", c.name.c_str(),
-               c.shape.c_str(), t[0] * 1e3, t[1] / t[0], 100 * roof / t[0]);
+/// kernels.md section 10, N / 16; quick: / 64 and fewer of them.
+void add_cases(bool quick) {
+  const int64_t part = quick ? 64 : 16;
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    for (const int64_t columns : {32000, 128256, 50257})
+      add_logit_cases(8192 / part, columns, type);
+    add_layer_cases(2048, 896, type);
+    if (quick) continue;
+    add_logit_cases(2169 / part, 151936, type);
+    add_layer_cases(8192, 2048, type);
+  }
+  add_sampling_cases(16, 32000);
+  add_sampling_cases(quick ? 16 : 256, 151936);
+  add_head_cases(256, 512, 32000);
+  if (!quick) {
+    add_head_cases(512, 896, 151936);
+    add_head_cases(1024, 1024, 50257);
+  }
+  add_model_cases();
+  add_attention_case("8 pairs", 8, 122, 2, 44);
+  add_attention_case("8 answers of 128 on 512", 1, 512, 8, 128);
+  for (const int64_t sequences : {1, 16, 256}) add_decode_case(sequences, 1024);
+  add_scan_case(64, 4096);
+  if (!quick) add_scan_case(1, 131072);
+  for (const int64_t tokens : {1024, 8192, 65536}) add_token_cases(tokens, tokens / 128);
 }
 
 }  // namespace
+}  // namespace guerdon::benchmarks
 
 int main(int argc, char** argv) {
-  bool quick = false;
-  std::string filter;
-  for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--quick") == 0) quick = true;
-    if (std::strcmp(argv[i], "--filter") == 0 && i + 1 < argc) filter = argv[++i];
-  }
-  if (quick) rounds = 5;
-  const Ceilings ceilings = measure_ceilings();
-  std::fprintf(stderr,
-               "%d threads: read %.1f GB/s, copy %.1f GB/s, in place %.1f GB/s, exp %.2f G/s\n",
-               at::get_num_threads(), ceilings.read / 1e9, ceilings.copy / 1e9,
-               ceilings.in_place / 1e9, ceilings.exponentials / 1e9);
-  // kernels.md section 10, N / 16; quick: / 64.
-  const int64_t part = quick ? 64 : 16;
-  std::vector<Case> all;
-  for (const auto type : {at::kFloat, at::kBFloat16}) {
-    for (const Logits n : {Logits{8192, 32000}, {8192, 128256}, {8192, 50257}})
-      add_logit_cases(all, {n.rows / part, n.columns}, type);
-    if (!quick) add_logit_cases(all, {2169 / part, 151936}, type);
-  }
-  for (const Logits n : {Logits{16, 32000}, {quick ? 16 : 256, 151936}}) add_sampling_cases(all, n);
-  add_head_cases(all, 256, 512, 32000);
-  if (!quick) {
-    add_head_cases(all, 512, 896, 151936);
-    add_head_cases(all, 1024, 1024, 50257);
-  }
-  for (const auto type : {at::kFloat, at::kBFloat16}) {
-    add_layer_cases(all, 2048, 896, type);
-    if (!quick) add_layer_cases(all, 8192, 2048, type);
-  }
-  add_embedding_case(all, 2048, 512, 16384);
-  for (const int64_t tokens : {1024, 8192, 65536}) add_token_cases(all, tokens, tokens / 128);
-  for (const Case& c : all) {
-    if (c.name.find(filter) != std::string::npos) run_case(c, ceilings);
-  }
+  return guerdon::benchmarks::run(argc, argv, guerdon::benchmarks::add_cases);
 }

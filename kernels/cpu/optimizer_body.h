@@ -20,7 +20,7 @@ inline Vector<float> square_root(Vector<float> x) {
 }
 
 void adamw(float* p, const float* g, float* m, float* v, int64_t count, const AdamWNumbers& o) {
-  for_each_vector(count, [&](int64_t i, int64_t n) {
+  for_each_vector(count, [&](int64_t i, auto n) {
     const Vector<float> gradient = load_some(g + i, n) * o.gradient_scale;
     const Vector<float> first = load_some(m + i, n) * o.beta1 + gradient * o.rest1;
     const Vector<float> second = load_some(v + i, n) * o.beta2 + gradient * gradient * o.rest2;

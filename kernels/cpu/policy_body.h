@@ -3,17 +3,17 @@
 
 constexpr float kMaxLogRatio = 20.0f;
 
-inline Vector<float> magnitude(Vector<float> x) { return x < 0.0f ? -x : x; }
+[[gnu::always_inline]] inline Vector<float> magnitude(Vector<float> x) { return x < 0.0f ? -x : x; }
 
 /// NaN stays NaN.
-inline Vector<float> clamped(Vector<float> x, float low, float high) {
+[[gnu::always_inline]] inline Vector<float> clamped(Vector<float> x, float low, float high) {
   const Vector<float> bounded = x < low ? all(low) : x;
   return bounded > high ? all(high) : bounded;
 }
 
 void kl_estimate(const float* logprob, const float* reference, KlKind kind, float bound, float most,
                  int64_t count, float* value, float* slope) {
-  for_each_vector(count, [&](int64_t i, int64_t n) {
+  for_each_vector(count, [&](int64_t i, auto n) {
     const Vector<float> given = load_some(logprob + i, n) - load_some(reference + i, n);
     const Vector<float> x = clamped(given, -bound, bound);
     Vector<float> v = x, d = all(1.0f);
@@ -57,8 +57,9 @@ struct Term {
   Vector<float> value, by_logprob, by_log_ratio, side;
 };
 
-inline Term term_of(const PolicyNumbers& o, Vector<float> ratio, Vector<float> own_log_ratio,
-                    Vector<float> advantage, Vector<float> logprob) {
+[[gnu::always_inline]] inline Term term_of(const PolicyNumbers& o, Vector<float> ratio,
+                                           Vector<float> own_log_ratio, Vector<float> advantage,
+                                           Vector<float> logprob) {
   const Vector<float> zero{};
   const auto good = advantage > 0.0f, bad = advantage < 0.0f;
   const auto side = [&](Vector<float> x) {
@@ -97,7 +98,7 @@ void policy_terms(const PolicyColumns& c, const PolicyNumbers& o, int64_t count,
   const Vector<float> zero{};
   WideSum loss, kls, k1s, k2s, k3s, entropies, differences;
   Vector<float> largest{};
-  for_each_vector(count, [&](int64_t i, int64_t n) {
+  for_each_vector(count, [&](int64_t i, auto n) {
     const Vector<float> weight = load_some(c.weight + i, n);
     const auto counts = weight != 0.0f;
     const auto column = [&](const float* values) {

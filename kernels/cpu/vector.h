@@ -27,9 +27,27 @@ template <class T>
 inline Vector<T> all(T x) {
   return x - Vector<T>{};
 }
+#ifdef __AVX512F__
+/// All lanes. GCC 12 takes what the intrinsics without a mask leave undefined for a mistake of
+/// ours.
+constexpr __mmask16 kAllLanes = 0xffff;
+#endif
+
+/// a > b ? a : b, so b where either is NaN; likewise the smaller. One instruction of AVX-512, where
+/// the condition takes two.
 template <class T>
 inline Vector<T> larger(Vector<T> a, Vector<T> b) {
+#ifdef __AVX512F__
+  if constexpr (std::is_same_v<T, float>) return _mm512_maskz_max_ps(kAllLanes, a, b);
+#endif
   return a > b ? a : b;
+}
+template <class T>
+inline Vector<T> smaller(Vector<T> a, Vector<T> b) {
+#ifdef __AVX512F__
+  if constexpr (std::is_same_v<T, float>) return _mm512_maskz_min_ps(kAllLanes, a, b);
+#endif
+  return a < b ? a : b;
 }
 
 /// Eight floats in float64.
@@ -67,8 +85,7 @@ inline T maximum(Vector<T> v) {
   // 1.5 x 2^23, which leaves the nearest integer in the low bits, and the exponent's bias of 127.
   constexpr float kRound = 12582912.0f + 127.0f;
   constexpr float kLeast = -87.3f;
-  const Vector<float> at_least = x < kLeast ? all(kLeast) : x;
-  const Vector<float> clamped = at_least > 88.0f ? all(88.0f) : at_least;
+  const Vector<float> clamped = smaller<float>(all(88.0f), larger<float>(all(kLeast), x));
   const Vector<float> shifted = clamped * kLog2E + kRound;
   const Vector<float> n = shifted - kRound;
   const Vector<float> r = (clamped - n * kLn2High) - n * kLn2Low;
@@ -94,7 +111,7 @@ inline Vector<double> exponential(Vector<double> x) {
 /// e^x - 1 - x are made of where e^x itself would lose their digits.
 struct SplitExponential {
   Vector<float> power, rest;
-  explicit SplitExponential(Vector<float> x) {
+  [[gnu::always_inline]] explicit SplitExponential(Vector<float> x) {
     constexpr float kRound = 12582912.0f + 127.0f;  // as above
     const Vector<float> shifted = x * 1.44269504088896341f + kRound;
     const Vector<float> n = shifted - kRound;
@@ -110,13 +127,13 @@ struct SplitExponential {
 };
 
 /// e^x - 1 for |x| <= 87: relative error below 5e-7, also near 0; NaN stays NaN.
-inline Vector<float> exponential_less_one(Vector<float> x) {
+[[gnu::always_inline]] inline Vector<float> exponential_less_one(Vector<float> x) {
   const SplitExponential e(x);
   return e.power * e.rest + (e.power - 1.0f);
 }
 
 /// e^x - 1 - x for |x| < 0.5, by its series: no digit is lost near 0.
-inline Vector<float> excess_near_zero(Vector<float> x) {
+[[gnu::always_inline]] inline Vector<float> excess_near_zero(Vector<float> x) {
   Vector<float> p = x * (1.0f / 40320) + (1.0f / 5040);
   p = p * x + (1.0f / 720);
   p = p * x + (1.0f / 120);
@@ -126,7 +143,7 @@ inline Vector<float> excess_near_zero(Vector<float> x) {
   return p * x * x;
 }
 /// The same for |x| <= 87: relative error below 1e-6; NaN stays NaN.
-inline Vector<float> excess(Vector<float> x) {
+[[gnu::always_inline]] inline Vector<float> excess(Vector<float> x) {
   const SplitExponential e(x);
   const Vector<float> size = x < 0.0f ? -x : x;
   return size < 0.5f ? excess_near_zero(x) : e.power * e.rest + ((e.power - 1.0f) - x);
@@ -139,7 +156,7 @@ inline T exponential_of(T x) {
 
 /// log x for normal x > 0: relative error below 2e-7 away from 1, absolute below 1e-7 near it;
 /// exactly 0 at 1.
-inline Vector<float> logarithm(Vector<float> x) {
+[[gnu::always_inline]] inline Vector<float> logarithm(Vector<float> x) {
   const Integers bits = reinterpret_cast<Integers>(x);
   // x = 2^n m with m in [sqrt(1/2), sqrt(2)): 0x3f3504f3 is sqrt(1/2).
   const Integers n = (bits - 0x3f3504f3) >> 23;
@@ -154,7 +171,7 @@ inline Vector<float> logarithm(Vector<float> x) {
 }
 
 /// tanh x: absolute error below 2e-7, relative below 1e-6; NaN stays NaN.
-inline Vector<float> hyperbolic_tangent(Vector<float> x) {
+[[gnu::always_inline]] inline Vector<float> hyperbolic_tangent(Vector<float> x) {
   const Vector<float> size = x > 0.0f ? x : -x, capped = size > 40.0f ? all(40.0f) : size;
   const Vector<float> far = 1.0f - 2.0f / (exponential(2.0f * capped) + 1.0f);
   // Near 0 the difference from 1 loses digits: Taylor's series.
@@ -166,10 +183,16 @@ inline Vector<float> hyperbolic_tangent(Vector<float> x) {
   return x < 0.0f ? -value : (x == x ? value : x);
 }
 
-/// Calls body(vector of each input at i) for whole vectors, and for the rest through a padded copy.
+/// How many numbers a whole vector has, told by the type.
+using WholeVector = std::integral_constant<int64_t, kFloatLanes>;
+
+/// Calls body(i, n) for the n numbers from i on: for whole vectors with n a WholeVector, in a loop
+/// without branches and calls, and once with an int64_t for what is left.
 template <class Body>
-inline void for_each_vector(int64_t count, const Body& body) {
-  for (int64_t i = 0; i < count; i += kFloatLanes) body(i, std::min(kFloatLanes, count - i));
+[[gnu::always_inline]] inline void for_each_vector(int64_t count, const Body& body) {
+  int64_t i = 0;
+  for (; i + kFloatLanes <= count; i += kFloatLanes) body(i, WholeVector{});
+  if (i < count) body(i, count - i);
 }
 
 // ---- bfloat16 and float16 ----
@@ -185,16 +208,28 @@ struct Float16 {
   uint16_t bits;
 };
 
-inline Halves load_halves(const void* p) { return *static_cast<const LooseHalves*>(p); }
-inline Vector<float> load(const Bfloat16* p) {
-  return reinterpret_cast<Vector<float>>(__builtin_convertvector(load_halves(p), Words) << 16);
+#ifdef __AVX512F__
+inline Words widened(const void* p) {
+  return reinterpret_cast<Words>(
+      _mm512_maskz_cvtepu16_epi32(kAllLanes, _mm256_loadu_si256(static_cast<const __m256i*>(p))));
 }
-inline void store(Bfloat16* p, Vector<float> v) {
-  const Words bits = reinterpret_cast<Words>(v);
-  // To nearest, ties to even; a NaN stays a quiet NaN.
-  const Words rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  const Words out = reinterpret_cast<Words>(v == v) != 0u ? rounded : (bits >> 16) | 0x40u;
-  *reinterpret_cast<LooseHalves*>(p) = __builtin_convertvector(out, Halves);
+inline void store_low_halves(void* p, Words words) {
+  _mm256_storeu_si256(static_cast<__m256i*>(p),
+                      _mm512_maskz_cvtepi32_epi16(kAllLanes, reinterpret_cast<__m512i>(words)));
+}
+inline Vector<float> load(const Float16* p) {
+  return _mm512_maskz_cvtph_ps(kAllLanes, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline void store(Float16* p, Vector<float> v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm512_maskz_cvtps_ph(kAllLanes, v, _MM_FROUND_TO_NEAREST_INT));
+}
+#else
+inline Words widened(const void* p) {
+  return __builtin_convertvector(*static_cast<const LooseHalves*>(p), Words);
+}
+inline void store_low_halves(void* p, Words words) {
+  *static_cast<LooseHalves*>(p) = __builtin_convertvector(words, Halves);
 }
 inline Vector<float> load(const Float16* p) {
   const auto* halves = reinterpret_cast<const __m128i*>(p);
@@ -211,24 +246,35 @@ inline void store(Float16* p, Vector<float> v) {
   _mm_storeu_si128(halves + 1,
                    _mm256_cvtps_ph(_mm256_load_ps(lanes + 8), _MM_FROUND_TO_NEAREST_INT));
 }
+#endif
+inline Vector<float> load(const Bfloat16* p) {
+  return reinterpret_cast<Vector<float>>(widened(p) << 16);
+}
+inline void store(Bfloat16* p, Vector<float> v) {
+  const Words bits = reinterpret_cast<Words>(v);
+  // To nearest, ties to even; a NaN becomes the quiet NaN.
+  const Words rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
+  const Words quiet = Words{} + 0x7fc00000u;
+  store_low_halves(p, (v == v ? rounded : quiet) >> 16);
+}
+
 template <class T>
-Vector<float> load_tail(const T* p, int64_t count) {
+[[gnu::always_inline]] inline Vector<float> load_some(const T* p, WholeVector) {
+  return load(p);
+}
+template <class T>
+inline Vector<float> load_some(const T* p, int64_t count) {
   T lanes[kFloatLanes] = {};
   for (int64_t i = 0; i < count; ++i) lanes[i] = p[i];
   return load(lanes);
 }
 template <class T>
-void store_tail(T* p, Vector<float> v, int64_t count) {
+[[gnu::always_inline]] inline void store_some(T* p, Vector<float> v, WholeVector) {
+  store(p, v);
+}
+template <class T>
+inline void store_some(T* p, Vector<float> v, int64_t count) {
   T lanes[kFloatLanes];
   store(lanes, v);
   for (int64_t i = 0; i < count; ++i) p[i] = lanes[i];
-}
-// A call in a loop costs more than what is called: all vector registers are the callee's.
-template <class T>
-[[gnu::always_inline]] inline Vector<float> load_some(const T* p, int64_t count) {
-  return count == kFloatLanes ? load(p) : load_tail(p, count);
-}
-template <class T>
-[[gnu::always_inline]] inline void store_some(T* p, Vector<float> v, int64_t count) {
-  count == kFloatLanes ? store(p, v) : store_tail(p, v, count);
 }
