@@ -175,12 +175,16 @@ Resolved resolved(Divergence kind, const DivergenceOptions& o) {
   return {DivergenceKind::jsd, o.beta};
 }
 
+/// Whether the student's logits may become their gradient in the backward pass, of which there is
+/// one then.
+enum class StudentLogits { stay, are_temporary };
+
 class DivergenceFunction : public torch::autograd::Function<DivergenceFunction> {
  public:
   static Tensor forward(AutogradContext* context, const Tensor& student, const Tensor& teacher,
                         const std::optional<Tensor>& second, const std::optional<Tensor>& weights,
-                        const std::optional<Tensor>& live, const DivergenceOptions& o,
-                        Resolved how) {
+                        const std::optional<Tensor>& live, const DivergenceOptions& o, Resolved how,
+                        StudentLogits logits) {
     const PairSums sums = pair_sums({.student = student,
                                      .teacher = teacher,
                                      .second = second.value_or(Tensor()),
@@ -200,6 +204,8 @@ class DivergenceFunction : public torch::autograd::Function<DivergenceFunction> 
                             o.teacher.scale, o.teacher.softcap, o.teacher.temperature};
     context->saved_data["kind"] = static_cast<int64_t>(how.kind);
     context->saved_data["beta"] = how.beta;
+    context->saved_data["temporary"] = logits == StudentLogits::are_temporary;
+    context->saved_data["spent"] = false;
     return sums.value;
   }
 
@@ -220,8 +226,15 @@ class DivergenceFunction : public torch::autograd::Function<DivergenceFunction> 
                           .kind = kind,
                           .beta = context->saved_data["beta"].toDouble(),
                           .fast = false};
+    const bool temporary = context->saved_data["temporary"].toBool();
+    GUERDON_CHECK(!context->saved_data["spent"].toBool(),
+                  "linear_divergence: a second backward pass, but the first one wrote the gradient "
+                  "over the logits");
+    context->saved_data["spent"] = temporary;
     const auto gradient = [&](bool of_student) {
-      Tensor out = at::empty_like(s[of_student ? 0 : 1], at::MemoryFormat::Contiguous);
+      Tensor out = temporary && of_student
+                       ? s[0]
+                       : at::empty_like(s[of_student ? 0 : 1], at::MemoryFormat::Contiguous);
       pair_gradient(input, {s[5], s[6], s[7], s[8]}, of_student, d, out);
       return out;
     };
@@ -233,7 +246,7 @@ class DivergenceFunction : public torch::autograd::Function<DivergenceFunction> 
                     "divergence: a gradient to the teacher exists for the two KL kinds alone");
       of_teacher = gradient(false);
     }
-    return {of_student, of_teacher, {}, {}, {}, {}, {}};
+    return {of_student, of_teacher, {}, {}, {}, {}, {}, {}};
   }
 };
 
@@ -248,7 +261,8 @@ Tensor combination(const Tensor& first, const Tensor& second, int64_t rows) {
 
 Tensor value_of(const Tensor& given_student, const Tensor& given_teacher,
                 const Tensor& given_second, const Tensor& weights, const Resolved& how,
-                const DivergenceOptions& o, const Tensor& mask) {
+                const DivergenceOptions& o, const Tensor& mask,
+                StudentLogits logits = StudentLogits::stay) {
   Tensor student = given_student, teacher = given_teacher, second = given_second;
   check_logits("divergence", student, o.student);
   check_logits("divergence", teacher, o.teacher);
@@ -267,7 +281,7 @@ Tensor value_of(const Tensor& given_student, const Tensor& given_teacher,
   if (kernel) {
     return DivergenceFunction::apply(student, teacher, optional(second),
                                      optional(weights.defined() ? weights.to(at::kFloat) : weights),
-                                     optional(live), o, how);
+                                     optional(live), o, how, logits);
   }
   const auto rows = live.defined() ? live.nonzero().squeeze(1) : Tensor();
   const auto chosen = [&](const Tensor& x, const LogitTransform& t) {
@@ -397,14 +411,15 @@ Tensor linear_value(const Head& student, const Head& first, const Head& second,
   if (!live.defined() || live.all().item<bool>()) {
     const int64_t row_bytes = logit_row_bytes(student.hidden, student.weight);
     const bool wide = student.weight.scalar_type() == at::kFloat;
-    if (wide && rows * row_bytes * (second.hidden.defined() ? 4 : 3) <= options.workspace_bytes) {
+    if (wide && rows * row_bytes * (second.hidden.defined() ? 3 : 2) <= options.workspace_bytes) {
       // Everything fits: the logits are kept for the backward pass, which saves the products there.
       const auto frozen = [&](const Head& head) {
         const at::NoGradGuard no_gradient;
         return head.hidden.defined() ? logits_of(head, 0, rows, options) : Tensor();
       };
       return value_of(linear(student.hidden.to(at::kFloat), student.weight, student.bias),
-                      frozen(first), frozen(second), weights, how, o, {});
+                      frozen(first), frozen(second), weights, how, o, {},
+                      StudentLogits::are_temporary);
     }
     return LinearDivergence::apply(student.hidden, student.weight, optional(student.bias), first,
                                    second, optional(weights), o, how, options);

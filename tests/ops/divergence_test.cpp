@@ -250,6 +250,17 @@ TEST(LinearDivergence, EqualsTheUnfusedFormForEveryChunk) {
   }
 }
 
+TEST(LinearDivergence, RefusesASecondBackwardPassOverLogitsThatAreGone) {
+  const Tensor hidden = at::randn({9, 6}).requires_grad_();
+  const Tensor value =
+      linear_divergence({hidden, at::randn({50, 6})}, {at::randn({9, 4}), at::randn({50, 4})},
+                        Divergence::reverse_kl);
+  torch::autograd::grad({value.sum()}, {hidden}, {}, true);
+  EXPECT_NE(test::refusal(Kind::bug, [&] { torch::autograd::grad({value.sum()}, {hidden}); })
+                .find("second backward pass"),
+            std::string::npos);
+}
+
 TEST(Divergence, RefusesWidthsThatDiffer) {
   const Tensor x = at::randn({2, 5}), w = at::randn({2, 6});
   EXPECT_NE(test::refusal(Kind::bug, [&] { divergence(x, w, Divergence::jsd); }).find("differ"),

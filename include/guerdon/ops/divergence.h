@@ -47,6 +47,7 @@ struct Head {
 
 /// divergence() of two models by their hidden states and heads, whose widths H may differ, without
 /// storing either's logits whole (kernels.md F15). Gradients to the student's hidden, weight, bias.
+/// Logits that fit in the workspace become their gradient: then there is one backward pass.
 Tensor linear_divergence(const Head& student, const Head& teacher, Divergence kind,
                          const DivergenceOptions& options = {}, const Tensor& mask = {},
                          const HeadOptions& head = {});
