@@ -25,6 +25,7 @@
 #include "guerdon/data/lint.h"
 #include "guerdon/data/make.h"
 #include "guerdon/data/model_folder.h"
+#include "guerdon/data/order.h"
 #include "guerdon/data/prompt_key.h"
 #include "guerdon/data/reader.h"
 #include "guerdon/data/safetensors_header.h"

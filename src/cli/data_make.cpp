@@ -30,6 +30,15 @@ void add_data_make(CLI::App* data) {
       ->capture_default_str();
   command->add_option("--lists", o.lists, "Prompts with four ranked responses")
       ->capture_default_str();
+  command
+      ->add_option("--chains", o.chains,
+                   "Prompts with three ranked responses: a model's, a mixed one, a person's; and "
+                   "held-out texts of either for eval detect")
+      ->capture_default_str();
+  command
+      ->add_option("--labels", o.labels,
+                   "Responses that are right or wrong, with the kind of their instruction")
+      ->capture_default_str();
   command->add_option("--eval", o.eval, "Rows of each held-out file")->capture_default_str();
   command
       ->add_option("--temperature", o.temperature, "Of the Bradley-Terry draw: larger is noisier")

@@ -83,7 +83,7 @@ void run_generate(const Arguments& arguments) {
   data::require_type(source,
                      {data::DatasetType::prompt_only, data::DatasetType::prompt_completion,
                       data::DatasetType::preference, data::DatasetType::unpaired_preference,
-                      data::DatasetType::ranked},
+                      data::DatasetType::ranked, data::DatasetType::candidates},
                      "prompts are");
   const auto decoder = model::load_decoder(
       arguments.model,

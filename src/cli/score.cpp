@@ -54,11 +54,12 @@ Json score_json(int64_t index, const eval::ResponseScore& score, const std::stri
 
 void score(const Arguments& arguments) {
   const data::DataSource source(arguments.data.file, arguments.data.options());
-  data::require_type(source,
-                     {data::DatasetType::language_modeling, data::DatasetType::prompt_completion,
-                      data::DatasetType::preference, data::DatasetType::unpaired_preference,
-                      data::DatasetType::scored, data::DatasetType::ranked},
-                     "rows with a response are");
+  data::require_type(
+      source,
+      {data::DatasetType::language_modeling, data::DatasetType::prompt_completion,
+       data::DatasetType::preference, data::DatasetType::unpaired_preference,
+       data::DatasetType::scored, data::DatasetType::ranked, data::DatasetType::candidates},
+      "rows with a response are");
   const NamedReward judge = open_reward(arguments.reward, "--reward");
   const std::optional<text::Tokenizer> tokenizer = arguments.judging.open_tokenizer();
 
@@ -73,7 +74,8 @@ void score(const Arguments& arguments) {
         Json line = score_json(row, responses[i], judge.name);
         if (source.type() == data::DatasetType::preference)
           line["response"] = i == 0 ? "chosen" : "rejected";
-        if (source.type() == data::DatasetType::ranked) line["response"] = i;
+        else if (responses.size() > 1)
+          line["response"] = i;
         output.line(line.dump(-1, ' ', false, Json::error_handler_t::replace));
       }
       ++row;

@@ -66,6 +66,7 @@ std::string name_of(DatasetType type) {
     case DatasetType::stepwise: return "stepwise";
     case DatasetType::scored: return "scored";
     case DatasetType::ranked: return "ranked";
+    case DatasetType::candidates: return "candidates";
   }
   GUERDON_CHECK(false, "unknown dataset type");
 }
@@ -244,6 +245,10 @@ Json row_json(const Example& example, DatasetType type) {
           row["responses"].push_back(json(r.text));
           row["scores"].push_back(r.fields.json().at("value"));
         }
+        break;
+      case DatasetType::candidates:
+        row = {{"prompt", json(example.prompt)}, {"responses", Json::array()}};
+        for (const Response& r : example.responses) row["responses"].push_back(json(r.text));
         break;
     }
   }

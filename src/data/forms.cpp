@@ -318,22 +318,27 @@ Example read_scored(Columns& c) {
   return out;
 }
 
-/// Responses of one prompt, with a score each, or a rank of which 1 is the best.
-Example read_ranked(Columns& c) {
+/// Responses of one prompt.
+Example read_candidates(Columns& c) {
   const Json responses = c.take("responses");
   if (!responses.is_array() || responses.size() < 2)
     fail_input(c.where(), "field \"responses\" must be a list of at least 2");
-  const bool scores = c.has("scores");
-  const char* name = scores ? "scores" : "ranks";
-  const std::vector<double> values = Fields(Json{{name, c.take(name)}}, c.where()).numbers(name);
-  if (values.size() != responses.size())
-    fail_input(c.where(), str("field \"", name, "\" has ", values.size(), " numbers for ",
-                              responses.size(), " responses"));
   std::vector<Text> texts;
   for (const Json& response : responses)
     texts.push_back(read_text(response, "responses", c.where()));
   Text prompt = c.text("prompt");
-  Example out = with_prompt(std::move(prompt), std::move(texts), c);
+  return with_prompt(std::move(prompt), std::move(texts), c);
+}
+
+/// The same with a score each, or a rank of which 1 is the best.
+Example read_ranked(Columns& c) {
+  const bool scores = c.has("scores");
+  const char* name = scores ? "scores" : "ranks";
+  const std::vector<double> values = Fields(Json{{name, c.take(name)}}, c.where()).numbers(name);
+  Example out = read_candidates(c);
+  if (values.size() != out.responses.size())
+    fail_input(c.where(), str("field \"", name, "\" has ", values.size(), " numbers for ",
+                              out.responses.size(), " responses"));
   for (size_t i = 0; i < values.size(); ++i)
     out.responses[i].fields = fields_of({{"value", scores ? values[i] : -values[i]}}, c);
   return out;
@@ -415,6 +420,11 @@ const std::array kForms{
          [](const Columns& c) { return c.has("text") && c.has("label"); }, read_scored},
     Form{"text", DatasetType::language_modeling, [](const Columns& c) { return c.has("text"); },
          read_plain_text},
+    Form{"prompt, responses", DatasetType::candidates,
+         [](const Columns& c) {
+           return c.has("prompt") && c.has("responses") && c.peek("responses").is_array();
+         },
+         read_candidates},
     Form{"prompt", DatasetType::prompt_only, [](const Columns& c) { return c.has("prompt"); },
          read_prompt},
     Form{"question", DatasetType::prompt_only, [](const Columns& c) { return c.has("question"); },

@@ -157,6 +157,28 @@ Words attempt(const Question& q, Random& random) {
   return out;
 }
 
+/// A completion that is not the answer.
+Words flawed_attempt(const Question& q, Random& random) {
+  Words out = attempt(q, random);
+  while (out == q.answer) out = attempt(q, random);
+  return out;
+}
+
+/// `text` with half of its words, rounded down, taken from the answer at their place; what the
+/// answer has no word for is left out.
+Words half_rewritten(const Question& q, const Words& text, Random& random) {
+  const auto order =
+      Random(random.next_bits(), Purpose::data).permutation(static_cast<int64_t>(text.size()));
+  std::vector<bool> rewritten(text.size(), false);
+  for (size_t i = 0; i < text.size() / 2; ++i) rewritten[static_cast<size_t>(order[i])] = true;
+  Words out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (!rewritten[i]) out.push_back(text[i]);
+    if (rewritten[i] && i < q.answer.size()) out.push_back(q.answer[i]);
+  }
+  return out;
+}
+
 /// What the reward is made of, each in [0, 1].
 struct Qualities {
   double similarity = 0, exact = 0, excess = 0;
@@ -195,7 +217,12 @@ enum class Stream : uint64_t {
   ratings,
   ratings_eval,
   lists,
-  lists_eval
+  lists_eval,
+  chains,
+  chains_eval,
+  texts_eval,
+  labels,
+  labels_eval
 };
 
 /// One instruction in eight is held out, whatever the sizes of the files. FNV-1a, spread by a final
@@ -240,7 +267,8 @@ class Maker {
       const double first_wins =
           1.0 / (1.0 + std::exp((reward_b - reward_a) / options_.temperature));
       bool first_chosen = random.next_uniform() < first_wins;
-      if (random.next_uniform() < options_.flip) first_chosen = !first_chosen;
+      const bool flipped = random.next_uniform() < options_.flip;
+      if (flipped) first_chosen = !first_chosen;
       if (!first_chosen) std::swap(a, b), std::swap(reward_a, reward_b);
       chosen.add(reward_a);
       rejected.add(reward_b);
@@ -253,6 +281,7 @@ class Maker {
         row["strength_mean"] = reward_a - reward_b;
       }
       if (options_.ties) row["tie"] = tie;
+      if (options_.flip > 0) row["clean"] = !flipped;
       row["true_chosen"] = reward_a;
       row["true_rejected"] = reward_b;
       return row;
@@ -299,6 +328,34 @@ class Maker {
     });
   }
 
+  std::string chains(int64_t rows, Stream stream, bool eval) {
+    return lines(rows, stream, eval, [&](const Question& q, Random& random) {
+      const Words person = flawed_attempt(q, random);
+      const Words mixed = half_rewritten(q, person, random);
+      return Json{{"prompt", prompt(q)},
+                  {"responses", {answer(q.answer), answer(mixed), answer(person)}},
+                  {"ranks", {1, 2, 3}}};
+    });
+  }
+
+  std::string texts(int64_t rows, Stream stream, bool eval) {
+    return lines(rows, stream, eval, [&](const Question& q, Random& random) {
+      const bool model = random.next_below(2) == 1;
+      const Words text = model ? q.answer : flawed_attempt(q, random);
+      return Json{{"text", q.prompt + " " + joined(text)}, {"label", model ? 1 : 0}};
+    });
+  }
+
+  std::string labels(int64_t rows, Stream stream, bool eval) {
+    return lines(rows, stream, eval, [&](const Question& q, Random& random) {
+      const Words completion = attempt(q, random);
+      return Json{{"prompt", prompt(q)},
+                  {"completion", answer(completion)},
+                  {"label", completion == q.answer},
+                  {"category", split(q.prompt)[0]}};
+    });
+  }
+
   Averages demonstrated, chosen, rejected, right_order;
 
  private:
@@ -333,7 +390,8 @@ void check(const MakeOptions& o) {
   if (o.task != "words") fail_settings("task " + show(o.task), "no such task (there is: words)");
   for (const auto& [name, rows] :
        {std::pair("sft", o.sft), std::pair("pairs", o.pairs), std::pair("prompts", o.prompts),
-        std::pair("eval", o.eval), std::pair("ratings", o.ratings), std::pair("lists", o.lists)}) {
+        std::pair("eval", o.eval), std::pair("ratings", o.ratings), std::pair("lists", o.lists),
+        std::pair("chains", o.chains), std::pair("labels", o.labels)}) {
     if (rows < 0 || rows > 100'000'000)
       fail_settings(str("flag --", name), str("must lie in [0, 1e8], got ", rows));
   }
@@ -376,6 +434,17 @@ std::vector<MadeFile> make_data(const MakeOptions& options) {
   if (options.lists > 0) {
     add("lists.jsonl", train.lists(options.lists, Stream::lists, false));
     add("lists_eval.jsonl", held.lists(options.eval, Stream::lists_eval, true));
+  }
+
+  if (options.chains > 0) {
+    add("chains.jsonl", train.chains(options.chains, Stream::chains, false));
+    add("chains_eval.jsonl", held.chains(options.eval, Stream::chains_eval, true));
+    add("texts_eval.jsonl", held.texts(options.eval, Stream::texts_eval, true));
+  }
+
+  if (options.labels > 0) {
+    add("labels.jsonl", train.labels(options.labels, Stream::labels, false));
+    add("labels_eval.jsonl", held.labels(options.eval, Stream::labels_eval, true));
   }
 
   const Json truth = {

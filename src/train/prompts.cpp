@@ -18,7 +18,8 @@ void require_prompts(const std::string& file, data::DatasetType type, const std:
     case data::DatasetType::prompt_completion:
     case data::DatasetType::preference:
     case data::DatasetType::unpaired_preference:
-    case data::DatasetType::ranked: return;
+    case data::DatasetType::ranked:
+    case data::DatasetType::candidates: return;
     default:
       fail_input(file, "holds " + form + "; prompts are needed",
                  "data.columns=[\"OURS=THEIRS\"] renames columns");

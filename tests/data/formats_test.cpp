@@ -120,6 +120,18 @@ TEST(RowFormat, RankedLists) {
   EXPECT_EQ(talks.responses[2].fields.number("value"), 3.0);
 }
 
+TEST(RowFormat, ListsOfWhichNothingIsSaid) {
+  RowFormat format;
+  const Example list = format.read(row_of(R"({"prompt":"a","responses":["b","c"],"k":1})")).value();
+  EXPECT_EQ(format.type(), DatasetType::candidates);
+  ASSERT_EQ(list.responses.size(), 2U);
+  EXPECT_FALSE(list.responses[0].fields.has("value"));
+  EXPECT_EQ(row_json(list, DatasetType::candidates)["responses"], Json({"b", "c"}));
+  RowFormat pairs;
+  EXPECT_TRUE(pairs.read(row_of(R"({"prompt":"a","chosen":"b","rejected":"c","responses":[]})")));
+  EXPECT_EQ(pairs.type(), DatasetType::preference) << "more columns of a form go before fewer";
+}
+
 TEST(RowFormat, TokenisedRows) {
   const Example pair = read(R"({"prompt_ids":[1,2],"chosen_ids":[3],"rejected_ids":[4,5]})");
   EXPECT_EQ(pair.responses.at(1).fields.numbers("ids"), (std::vector<double>{1, 2, 4, 5}));

@@ -208,6 +208,48 @@ TEST(MakeData, RanksListsOfFour) {
   EXPECT_EQ(rows.at("lists_eval.jsonl").size(), 10u);
 }
 
+TEST(MakeData, ChainsGoFromTheModelsTextToThePersons) {
+  const auto rows = made({.sft = 0, .pairs = 0, .prompts = 0, .eval = 40, .chains = 200});
+  int64_t between = 0;
+  for (const Json& row : rows.at("chains.jsonl")) {
+    ASSERT_EQ(row["responses"].size(), 3u);
+    EXPECT_EQ(row["ranks"], Json({1, 2, 3}));
+    const std::string prompt = row["prompt"];
+    const auto text = [&](size_t i) { return row["responses"][i].get<std::string>(); };
+    EXPECT_EQ(text(0), " " + true_answer(prompt));
+    EXPECT_NE(text(2), text(0));
+    const double mixed = true_reward(prompt, text(1));
+    between += mixed < 1.0 && mixed > true_reward(prompt, text(2));
+  }
+  EXPECT_GT(between, 40);
+
+  std::set<int64_t> labels;
+  for (const Json& row : rows.at("texts_eval.jsonl")) {
+    const std::string text = row["text"];
+    const size_t end = text.find(':') + 1;
+    labels.insert(row["label"].get<int64_t>());
+    EXPECT_EQ(row["label"] == 1, text.substr(end + 1) == true_answer(text.substr(0, end)));
+  }
+  EXPECT_EQ(labels, (std::set<int64_t>{0, 1}));
+}
+
+TEST(MakeData, LabelsSayWhetherAResponseIsTheAnswer) {
+  const auto rows = made({.sft = 0, .pairs = 0, .prompts = 0, .eval = 10, .labels = 300});
+  std::set<std::string> categories;
+  int64_t right = 0;
+  for (const Json& row : rows.at("labels.jsonl")) {
+    const std::string prompt = row["prompt"];
+    const bool is_answer = row["completion"] == " " + true_answer(prompt);
+    EXPECT_EQ(row["label"], is_answer);
+    right += is_answer;
+    categories.insert(row["category"]);
+    EXPECT_TRUE(prompt.starts_with(row["category"].get<std::string>() + " "));
+  }
+  EXPECT_EQ(categories.size(), 7u);
+  EXPECT_NEAR(static_cast<double>(right) / 300, 0.46, 0.1);
+  EXPECT_EQ(rows.at("labels_eval.jsonl").size(), 10u);
+}
+
 TEST(MakeData, RefusesOptionsOutOfRange) {
   refusal(Kind::settings, [] { make_data({.task = "sums"}); });
   refusal(Kind::settings, [] { make_data({.sft = -1}); });

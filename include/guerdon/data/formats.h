@@ -18,6 +18,7 @@
 /// - ranked: two responses or more, each with the field "value" (larger is better). Columns:
 /// prompt,
 ///   responses, scores (or ranks).
+/// - candidates: two responses or more, nothing said of them. Columns: prompt, responses.
 ///
 /// Already tokenised rows (input_ids [, labels] ; [prompt_ids,] chosen_ids, rejected_ids ; tokens,
 /// prompt_length) have empty texts, and the ids in the fields of their responses ("ids", "labels",
@@ -43,6 +44,7 @@ enum class DatasetType {
   stepwise,
   scored,
   ranked,
+  candidates,
 };
 
 /// "language_modeling", "prompt_only", ...

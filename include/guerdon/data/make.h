@@ -48,9 +48,19 @@ struct MakeOptions {
   /// Prompts with four responses, some of them alike, and "ranks": drawn by Plackett-Luce from the
   /// true rewards at `temperature`.
   int64_t lists = 0;
+  /// Prompts with three responses in order: "the model's", which is the answer; "a person's", a
+  /// demonstration that is not; and between them the person's with half of its words out of the
+  /// model's. Beside the held-out ones texts_eval, single texts with label 1 (the model's) or 0 (a
+  /// person's): what a detector of generated text is trained and judged on.
+  int64_t chains = 0;
+  /// Single responses with "label", whether it is the answer, and "category", the kind of
+  /// instruction.
+  int64_t labels = 0;
   double temperature =
-      0.2;            ///< P(first is preferred) = sigmoid((reward 1 - reward 2) / temperature)
-  double flip = 0.0;  ///< share of labels that are swapped after the draw, in [0, 1]
+      0.2;  ///< P(first is preferred) = sigmoid((reward 1 - reward 2) / temperature)
+  /// Share of labels that are swapped after the draw, in [0, 1]; above 0 "clean" says of which they
+  /// were not.
+  double flip = 0.0;
   bool ties = false;  ///< keep pairs of equal true reward (order by chance, "tie": true); otherwise
                       ///< they are drawn anew
   bool margins =
@@ -67,11 +77,11 @@ struct MadeFile {
   std::string text;
 };
 
-/// All files: sft, pairs, prompts, ratings, lists (each .jsonl and _eval.jsonl) and truth.json,
-/// which describes the task and what to expect of it (mean true reward of the demonstrations, of
-/// the chosen and the rejected, best accuracy that a judge can have on the pairs). A pure function
-/// of the options. Instructions of the held-out files never occur in the others. Throws Error
-/// (Kind::settings) for options out of range.
+/// All files: sft, pairs, prompts, ratings, lists, chains, labels (each .jsonl and _eval.jsonl),
+/// texts_eval.jsonl and truth.json, which describes the task and what to expect of it (mean true
+/// reward of the demonstrations, of the chosen and the rejected, best accuracy that a judge can
+/// have on the pairs). A pure function of the options. Instructions of the held-out files never
+/// occur in the others. Throws Error (Kind::settings) for options out of range.
 std::vector<MadeFile> make_data(const MakeOptions& options);
 
 }  // namespace guerdon::data
