@@ -91,6 +91,13 @@ Tensor list_loss(const Tensor& scores, const std::vector<double>& values, const 
   return plackett_luce(s, at::tensor(r, at::kDouble).to(s.options()), o);
 }
 
+Tensor separation(const Tensor& scores) {
+  const int64_t k = scores.size(0);
+  GUERDON_CHECK(scores.dim() == 1 && k >= 2, "separation: ", scores.sizes(), " scores");
+  const Tensor distance = (scores.unsqueeze(0) - scores.unsqueeze(1)).abs();
+  return 2.0 / static_cast<double>(k * k) * at::sigmoid(distance).triu(1).sum();
+}
+
 double ordered_share(const Tensor& scores, const std::vector<double>& values) {
   const Tensor plain = scores.detach().to(at::kCPU, at::kDouble).contiguous();
   const double* s = plain.const_data_ptr<double>();

@@ -114,5 +114,18 @@ TEST(ListLoss, SaysWhatItIs) {
             "q_i = softmax of r / 0.5 over those from i on");
 }
 
+TEST(Separation, WorkedByHand) {  // MetaRM
+  EXPECT_NEAR(separation(row({.1, .5, 1.2})).item<double>(), .448252, kSixDigits);
+  EXPECT_NEAR(separation(row({1.2, .1, .5})).item<double>(), .448252, kSixDigits);
+}
+
+TEST(Separation, EqualScoresPullNowhere) {
+  const Tensor scores = row({.7, .7, .7}).requires_grad_();
+  const Tensor apart = separation(scores);
+  apart.backward();
+  EXPECT_NEAR(apart.item<double>(), 2.0 / 6, kSixDigits);
+  EXPECT_EQ(scores.grad().abs().max().item<double>(), 0.0);
+}
+
 }  // namespace
 }  // namespace guerdon::loss

@@ -38,6 +38,14 @@ const std::vector<std::string>& list_loss_types();
 Tensor list_loss(const Tensor& scores, const std::vector<double>& values,
                  const ListOptions& options = {});
 
+/// How far a model tells the responses to one prompt apart, whichever is better (MetaRM, Dou et al.
+/// 2024, arXiv:2405.00438): scores [k], k >= 2,
+///
+///     J = 2 / k^2 sum_{i < j} sigmoid(|s_i - s_j|)
+///
+/// (k - 1) / (2 k) when all are equal. Scalar; larger is further apart. Equal scores pull nowhere.
+Tensor separation(const Tensor& scores);
+
 /// The share of a list's ordered pairs whose scores stand in the right order; -1 without any.
 double ordered_share(const Tensor& scores, const std::vector<double>& values);
 
