@@ -132,6 +132,7 @@
 #include "guerdon/train/feed.h"
 #include "guerdon/train/gradients.h"
 #include "guerdon/train/grpo.h"
+#include "guerdon/train/lookahead.h"
 #include "guerdon/train/loop.h"
 #include "guerdon/train/memory.h"
 #include "guerdon/train/metrics.h"

@@ -36,6 +36,7 @@ const std::vector<Known>& known_commands() {
       {"train", {{"output", ""}}},
       {"embed", {{"output", "rows.jsonl"}}},
       {"eval reward", {{"output", "result.json"}}},
+      {"eval detect", {{"output", "result.json"}}},
       {"generate", {{"output", "completions.jsonl"}}},
       {"score", {{"output", "scores.jsonl"}}},
       {"logprobs", {{"output", "logprobs.jsonl"}}},

@@ -335,7 +335,9 @@ Explanation explanation_of(const DpoSettings& s, const std::string& where) {
                      "step (sft)"));
   }
   if (loss::needs_whole_batch(s.loss)) {
-    divided.lines.emplace_back("the loss sorts over the step, so every row is computed twice");
+    divided.lines.emplace_back(
+        "the loss sorts over the step: where that has several forward passes every row is computed "
+        "twice");
   }
   std::string reference =
       s.reference.empty() ? "the starting model" : "the model in " + s.reference;

@@ -17,8 +17,8 @@ namespace {
 /// Metrics of the parts, merged; numbers leave their device only in `numbers`.
 class Merged {
  public:
-  void add(const Loss& loss) {
-    add({"", loss.value.detach(), Metric::Merge::sum});
+  void add(const Loss& loss, bool is_loss = true) {
+    if (is_loss) add({"", loss.value.detach(), Metric::Merge::sum});
     for (const Metric& metric : loss.metrics) add(metric);
   }
   void add(const Metric& metric) {
@@ -79,24 +79,27 @@ Outputs joined(std::vector<Outputs>& parts) {
   return whole;
 }
 
-void accumulate_whole(Algorithm& algorithm, const Batch& step, const std::vector<Batch>& parts,
-                      const Totals& whole, Merged& merged) {
+Outputs joined_outputs(const std::function<Outputs(const Batch& part)>& forward,
+                       const std::vector<Batch>& parts) {
+  const at::NoGradGuard no_grad;
   std::vector<Outputs> outputs;
-  {
-    const at::NoGradGuard no_grad;
-    for (const Batch& part : parts) outputs.push_back(algorithm.forward(part));
-  }
-  Outputs all = joined(outputs);
+  for (const Batch& part : parts) outputs.push_back(forward(part));
+  return joined(outputs);
+}
+
+void accumulate_whole(const Term& term, const Batch& step, const std::vector<Batch>& parts,
+                      const Totals& whole, Merged& merged) {
+  Outputs all = joined_outputs(term.forward, parts);
   each_output(all, [](const std::string&, Tensor& t) {
     if (t.defined() && t.is_floating_point()) t.requires_grad_();
   });
-  const Loss loss = algorithm.loss(all, step, whole);
+  const Loss loss = term.loss(all, step, whole);
   loss.value.backward();
-  merged.add(loss);
+  merged.add(loss, term.is_loss);
 
   std::map<std::string, int64_t> taken;  // rows of each joined output that earlier parts had
   for (const Batch& part : parts) {
-    Outputs again = algorithm.forward(part);
+    Outputs again = term.forward(part);
     std::vector<Tensor> roots, gradients;
     std::map<std::string, Tensor> all_gradients;
     each_output(all, [&](const std::string& name, Tensor& t) {
@@ -118,28 +121,33 @@ class Accumulation final : public Gradients {
  public:
   explicit Accumulation(const MicroBatches& micro) : micro_(micro) {}
 
-  void over(Algorithm& algorithm, const Batch& batch) override {
+  void over(const Term& term, const Batch& batch) override {
     const Totals whole = totals_of(batch);
     const auto pieces = cut(batch, micro_);
-    const auto part = [&](const std::vector<int64_t>& groups) {
-      return pieces.size() == 1 ? batch : take(batch, groups);
-    };
-    if (!algorithm.additive()) {
-      std::vector<Batch> parts;
-      for (const auto& groups : pieces) parts.push_back(part(groups));
-      accumulate_whole(algorithm, batch, parts, whole, merged_);
-      return;
-    }
+    if (!term.additive && pieces.size() > 1)
+      return accumulate_whole(term, batch, parts(batch, pieces), whole, merged_);
     for (const auto& groups : pieces) {
-      const Batch now = part(groups);
-      const Loss loss = algorithm.loss(algorithm.forward(now), now, whole);
+      const Batch now = pieces.size() == 1 ? batch : take(batch, groups);
+      const Loss loss = term.loss(term.forward(now), now, whole);
       if (loss.value.requires_grad()) loss.value.backward();
-      merged_.add(loss);
+      merged_.add(loss, term.is_loss);
     }
   }
+  Outputs outputs(const std::function<Outputs(const Batch& part)>& forward,
+                  const Batch& batch) override {
+    return joined_outputs(forward, parts(batch, cut(batch, micro_)));
+  }
+  void add(const Metric& metric) override { merged_.add(metric); }
   StepLoss numbers() const { return merged_.numbers(); }
 
  private:
+  static std::vector<Batch> parts(const Batch& batch,
+                                  const std::vector<std::vector<int64_t>>& pieces) {
+    std::vector<Batch> out;
+    for (const auto& groups : pieces) out.push_back(take(batch, groups));
+    return out;
+  }
+
   MicroBatches micro_;
   Merged merged_;
 };

@@ -142,6 +142,9 @@ GrpoPlan plan_grpo(const GrpoSettings& s, const std::string& where) {
   if (s.sampling.temperature <= 1e-5) {
     refuse("temperature", "must be above 0: greedy completions of one prompt are all the same");
   }
+  if (s.train.train_sampling_strategy == "balanced")
+    refuse("train_sampling_strategy",
+           "\"balanced\" is of rows that are learnt from, not of prompts");
   if (s.sync_ref_model && s.lora.r > 0)
     refuse("sync_ref_model", "with LoRA the reference is the model without its adapter");
   if (s.sync_ref_model && s.loss.beta == 0.0)

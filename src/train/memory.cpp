@@ -100,7 +100,9 @@ class Planner {
         parameters_(model::parameter_memory(*trained_.module)) {
     add(base_, "program, libraries, tokenizer", options.process_bytes + kKernelBytes);
     for (const PreviewModel& m : preview.models) {
-      const int64_t weights = model::parameter_memory(*m.module).all;
+      const model::ParameterMemory own = model::parameter_memory(*m.module);
+      const int64_t weights = own.all;
+      if (&m != &trained_ && !m.judges) parameters_.trained += own.trained;  // a peer
       add(base_, "weights of " + m.role, weights);
       if (is_bf16(m)) add(base_, "bfloat16 copies of " + m.role, weights / 2);
     }
@@ -290,7 +292,7 @@ class Planner {
   const Preview& preview_;
   const int64_t batch_;
   const PreviewModel& trained_;
-  const model::ParameterMemory parameters_;
+  model::ParameterMemory parameters_;
   MemoryPhase base_;
   MemoryPlan plan_;
   bool several_parts_ = false;

@@ -66,6 +66,14 @@ PreviewFile preview_file(const std::string& set, const std::string& file,
     out.counts.add(cuts[i]);
     if (data::is_kept(cuts[i])) out.groups.push_back(sizes[i]);
   }
+  if (options.ties_across) {  // any two will do for their size
+    const std::vector<model::PassSize> single = out.groups;
+    for (size_t i = 0; i < single.size(); ++i) {
+      const model::PassSize& other = single[(i + 1) % single.size()];
+      out.groups[i].tokens += other.tokens;
+      out.groups[i].targets += other.targets;
+    }
+  }
   if (out.groups.empty() && out.whole) {
     fail_input(file, "no row is left after truncation",
                "raise max_length, or choose another truncation_mode");

@@ -6,8 +6,10 @@
 #include <nlohmann/json.hpp>
 
 #include "guerdon/base/error.h"
+#include "guerdon/base/file.h"
 #include "guerdon/base/log.h"
 #include "train/frozen_body.h"
+#include "train/reward_beside.h"
 #include "train/reward_objective.h"
 
 namespace guerdon::train {
@@ -41,6 +43,11 @@ void refuse_changed(Options given, const RewardSettings& s, const char* of,
   }
 }
 
+void refuse_pairing(const RewardSettings& s, const std::string& where) {
+  if (s.pairing != "given")
+    fail_settings(where, "key pairing: is of pairs, and loss_type is " + show(s.loss_type));
+}
+
 void refuse_attributes(const RewardSettings& s, const std::string& where) {
   for (const auto& [name, given] : {std::pair("attributes", !s.attributes.empty()),
                                     std::pair("score_weights", !s.score_weights.empty())}) {
@@ -51,18 +58,18 @@ void refuse_attributes(const RewardSettings& s, const std::string& where) {
 }
 
 std::shared_ptr<model::RewardModel> load(const RewardSettings& s, const RewardObjective& objective,
+                                         const std::string& path, uint64_t seed,
                                          at::Device device = at::kCPU) {
   model::ModelOptions options = model_options(s.train);
   options.device = device;
   const model::HeadOutputs outputs = objective.outputs();
-  return model::load_reward_model(s.train.model_name_or_path,
-                                  {.load = {.model = options},
-                                   .new_head = true,
-                                   .seed = static_cast<uint64_t>(s.train.seed),
-                                   .pooling = pooling_of(s.pooling),
-                                   .labels = outputs.labels,
-                                   .weights = outputs.weights,
-                                   .merge_outputs = outputs.labels.empty()});
+  return model::load_reward_model(path, {.load = {.model = options},
+                                         .new_head = true,
+                                         .seed = seed,
+                                         .pooling = pooling_of(s.pooling),
+                                         .labels = outputs.labels,
+                                         .weights = outputs.weights,
+                                         .merge_outputs = outputs.labels.empty()});
 }
 
 /// A longer row would stop the run when its turn comes.
@@ -91,19 +98,33 @@ data::EncodeOptions encode_options(const model::RewardModel& model) {
   return {.append_eos = model.config().decoder() != nullptr};
 }
 
-FeedOptions feed_options(const RewardSettings& settings, const std::string& where,
-                         const RewardObjective& objective, const Words& words,
-                         const model::RewardModel& model) {
-  FeedOptions out = objective.rows(
-      words, TruncationRule(length_limit(settings, model), settings.truncation_mode, where));
-  // No token is predicted.
-  out.encode = [encode = out.encode](const Example& example, EncodedRow& row) {
-    const data::Cut what = encode(example, row);
-    for (data::EncodedSequence& sequence : row.sequences) sequence.trained.clear();
-    return what;
-  };
-  out.share_prefixes = model.body().shares_prefixes();
-  return out;
+TruncationRule truncation(const RewardSettings& settings, const model::RewardModel& model,
+                          const std::string& where) {
+  return {length_limit(settings, model), settings.truncation_mode, where};
+}
+
+bool feels_shifts(const RewardObjective& objective, const RewardSettings& settings) {
+  return objective.feels_shifts() || besides_feel_shifts(settings);
+}
+
+uint64_t seed_of(const RewardSettings& settings) {
+  return static_cast<uint64_t>(settings.train.seed);
+}
+
+BesideNeeds needs(const RewardSettings& settings, const std::string& where, const Words& words,
+                  const TruncationRule& cut, RewardObjective& objective, Feed* feed,
+                  at::Device device = at::kCPU) {
+  return {settings,
+          where,
+          words,
+          cut,
+          objective,
+          feed,
+          [&settings, &objective, device](const std::string& path, uint64_t seed) {
+            auto model = load(settings, objective, path, seed, device);
+            if (!feels_shifts(objective, settings)) freeze_shifts(*model);
+            return model;
+          }};
 }
 
 /// A model with a head learns what its objective asks of it.
@@ -112,12 +133,14 @@ class RewardModelling final : public Algorithm {
   RewardModelling(const RewardSettings& settings, const std::string& where)
       : objective_(make_objective(settings, where)),
         folder_(model::model_folder(settings.train.model_name_or_path)),
-        model_(load(settings, *objective_)),
+        model_(load(settings, *objective_, settings.train.model_name_or_path, seed_of(settings))),
         words_(folder_, settings.chat_template_path, encode_options(*model_)),
-        feed_(settings.train, where, feed_options(settings, where, *objective_, words_, *model_)) {
-    if (!objective_->feels_shifts()) freeze_shifts(*model_);
+        cut_(truncation(settings, *model_, where)),
+        feed_(settings.train, where, without_targets(objective_->rows(words_, cut_), *model_)),
+        besides_(make_besides(needs(settings, where, words_, cut_, *objective_, &feed_), model_)) {
+    if (!feels_shifts(*objective_, settings)) freeze_shifts(*model_);
     if (settings.freeze_body) frozen_.emplace(*model_, settings.train.per_device_train_batch_size);
-    lora_ = add_lora(model_->body(), settings.lora, static_cast<uint64_t>(settings.train.seed));
+    lora_ = add_lora(model_->body(), settings.lora, seed_of(settings));
     const Batch first = *feed_.in_order("", 0);
     std::vector<int64_t> groups;
     for (int64_t g = 0; g + 1 < static_cast<int64_t>(first.group.size()) && g < kProbeRows / 2;
@@ -131,11 +154,22 @@ class RewardModelling final : public Algorithm {
     parts.module("model", *model_);
     parts.nested("data", feed_);
     objective_->parts(parts);
+    for (const auto& beside : besides_) parts.nested(beside->name(), *beside);
   }
-  Batch collect(int64_t) override {
+  Batch collect(int64_t step) override {
+    for (const auto& beside : besides_) beside->collect(step);
     Batch batch = ready(feed_.next(), "");
     objective_->begin_step(batch);
     return batch;
+  }
+  void gradients(const Batch& batch, Gradients& run) override {
+    Beside::Objective all = [&](const Batch& rows) { run.over(term(), rows); };
+    for (const auto& beside : besides_) {
+      all = [&run, beside = beside.get(), within = std::move(all)](const Batch& rows) {
+        beside->gradients(rows, run, within);
+      };
+    }
+    all(batch);
   }
   Outputs forward(const Batch& part) override {
     return {.scores = frozen_ ? model_->outputs_of(part.columns.at("states"))
@@ -149,10 +183,19 @@ class RewardModelling final : public Algorithm {
                                                  {"max_reward", scores.max(), Metric::Merge::max}});
     return found;
   }
-  void after_step(int64_t) override { objective_->end_step(); }
+  void after_step(int64_t) override {
+    objective_->end_step();
+    for (const auto& beside : besides_) beside->end_step();
+  }
 
   int64_t steps_per_epoch() const override { return feed_.steps_per_epoch(); }
-  std::string data_fingerprint() const override { return feed_.fingerprint(); }
+  std::string data_fingerprint() const override {
+    std::string out = feed_.fingerprint();
+    for (const auto& beside : besides_) {
+      if (const std::string own = beside->fingerprint(); !own.empty()) out = sha256(out + own);
+    }
+    return out;
+  }
   std::vector<std::string> evaluation_sets() const override { return feed_.evaluation_sets(); }
   std::optional<Batch> evaluation(const std::string& set, int64_t index) override {
     std::optional<Batch> batch = feed_.evaluation(set, index);
@@ -188,8 +231,10 @@ class RewardModelling final : public Algorithm {
   std::filesystem::path folder_;
   std::shared_ptr<model::RewardModel> model_;
   Words words_;
+  TruncationRule cut_;
   Feed feed_;
   std::optional<FrozenBody> frozen_;
+  std::vector<std::unique_ptr<Beside>> besides_;
   PackedBatch probe_;
   bool lora_ = false;
 };
@@ -209,6 +254,13 @@ void describe(SettingList& field, RewardSettings& s) {
         "What is learnt: pairs, by the logistic or the normal distribution's function of the "
         "scores' difference; ranked lists; or ratings",
         {.choices = loss_types});
+  field("pairing", s.pairing,
+        "Of what pairs are made: given by the rows; or of single responses with the label true and "
+        "false, of one data.category, whatever their prompts",
+        {.choices = {"given", "across_prompts"}});
+  field("pairing_ties", s.pairing_ties,
+        "across_prompts: ties of two responses with the label true, for each other pair",
+        {.min = 0.0});
   describe(field, s.loss);
   describe(field, s.list);
   describe(field, s.rating);
@@ -224,10 +276,16 @@ void describe(SettingList& field, RewardSettings& s) {
         "Train the head alone; what it reads of each row is computed once");
   field("chat_template_path", s.chat_template_path,
         "Jinja file or model folder whose chat template is used instead of the model's");
+  field.group("contrastive", s.contrastive);
+  field.group("meta", s.meta);
+  field.group("peer", s.peer);
+  field.group("replay", s.replay);
+  field.group("sources", s.sources);
   field.group("lora", s.lora);
 }
 
 std::unique_ptr<RewardObjective> make_objective(const RewardSettings& s, const std::string& where) {
+  check_besides(s, where);
   const bool ratings = is_one_of(s.loss_type, loss::rating_loss_types());
   const bool lists = is_one_of(s.loss_type, loss::list_loss_types());
   const bool pairs = !ratings && !lists;
@@ -242,6 +300,7 @@ std::unique_ptr<RewardObjective> make_objective(const RewardSettings& s, const s
     loss::PairOptions others = s.loss;
     if (lists) others.score_penalty = 0.0;  // a chain has one too
     refuse_changed(others, s, "pairs", where);
+    refuse_pairing(s, where);
   }
   return ratings ? make_rating_objective(s, where)
          : lists ? make_list_objective(s, where)
@@ -252,6 +311,7 @@ Explanation explanation_of(const RewardSettings& s, const std::string& where) {
   RewardSettings copy = s;
   const std::unique_ptr<RewardObjective> objective = make_objective(s, where);
   Explanation out = objective->explanation();
+  for (Section& section : explain_besides(s)) out.push_back(std::move(section));
   out.push_back(explain_step(s.train, objective->unit()));
   out.push_back(explain_settings(settings_of(copy), {"loss_type", "center_rewards_coefficient",
                                                      "pooling", "max_length", "truncation_mode"}));
@@ -261,8 +321,9 @@ Explanation explanation_of(const RewardSettings& s, const std::string& where) {
 Preview preview_of(const RewardSettings& settings, const std::string& where,
                    const PreviewOptions& options) {
   const std::unique_ptr<RewardObjective> objective = make_objective(settings, where);
-  const std::shared_ptr<model::RewardModel> reward = load(settings, *objective, at::kMeta);
-  if (!objective->feels_shifts()) freeze_shifts(*reward);
+  const std::shared_ptr<model::RewardModel> reward =
+      load(settings, *objective, settings.train.model_name_or_path, seed_of(settings), at::kMeta);
+  if (!feels_shifts(*objective, settings)) freeze_shifts(*reward);
   if (settings.freeze_body) FrozenBody(*reward, 1);
   if (settings.lora.r > 0) add_lora(reward->body(), settings.lora, 0);
   Preview out{.unit = objective->unit(),
@@ -274,9 +335,11 @@ Preview preview_of(const RewardSettings& settings, const std::string& where,
                         .module = reward,
                         .body = &reward->body()});
   const Words words(out.models[0].folder, settings.chat_template_path, encode_options(*reward));
-  out.files =
-      preview_files(settings.train, where,
-                    feed_options(settings, where, *objective, words, *reward), options.rows);
+  const TruncationRule cut = truncation(settings, *reward, where);
+  out.files = preview_files(settings.train, where,
+                            without_targets(objective->rows(words, cut), *reward), options.rows);
+  preview_besides(out, needs(settings, where, words, cut, *objective, nullptr, at::kMeta), *reward,
+                  options.rows);
   if (reward->pooling() == model::Pooling::mean) {
     for (PreviewFile& file : out.files)
       for (model::PassSize& group : file.groups) group.targets = group.tokens;

@@ -1,5 +1,6 @@
 #include <ATen/ATen.h>
 
+#include "guerdon/base/error.h"
 #include "guerdon/train/dynamic_labels.h"
 #include "train/reward_objective.h"
 
@@ -23,27 +24,28 @@ class Pairs final : public RewardObjective {
  public:
   explicit Pairs(const RewardSettings& settings) : options_(settings.loss) {
     options_.loss_type = settings.loss_type;
+    if (settings.pairing == "across_prompts") ties_across_ = settings.pairing_ties;
     if (options_.dynamic_label_rate > 0.0) labels_.emplace();
+    fields_ = loss::fields_of(options_);
+    // What a peer keeps is told by how much of it is known to be labelled rightly.
+    if (!settings.peer.model_name_or_path.empty()) fields_.push_back({.name = "clean"});
+    buckets_ = settings.peer.buckets;
   }
 
   std::string unit() const override { return "pairs"; }
   bool feels_shifts() const override { return loss::feels_shifts(options_); }
 
   FeedOptions rows(const Words& words, const TruncationRule& cut) const override {
-    return {.types = {data::DatasetType::preference},
-            .needed = "preference pairs are",
-            .encode =
-                [&words, cut](const Example& example, EncodedRow& row) {
-                  data::EncodedPair pair = words.encoder().reward_pair(example);
-                  const data::Cut what = cut(pair);
-                  row.sequences = {std::move(pair.chosen), std::move(pair.rejected)};
-                  return what;
-                },
-            .fields = loss::fields_of(options_)};
+    return ties_across_ ? single_rows(words, cut) : pairs(words, cut);
   }
 
   // Half a pair for each of its two rows.
   Batch counted(Batch batch) const override {
+    if (ties_across_) {
+      const Tensor value = batch.columns.at("value").view({-1, 2});
+      batch.columns["tie"] =
+          (value.select(1, 0) == value.select(1, 1)).to(at::kDouble).repeat_interleave(2);
+    }
     const auto pairs = static_cast<int64_t>(batch.group.size()) - 1;
     const loss::PairWeights weights = loss::pair_weights(pair_columns(batch), options_, pairs);
     batch.columns["counted"] = weights.all.repeat_interleave(2) / 2;
@@ -58,7 +60,10 @@ class Pairs final : public RewardObjective {
       labels_->propose(part, loss::moved_labels(scores, columns, options_));
     const Tensor difference = (scores.chosen - scores.rejected).detach();
     const double pairs = whole.columns.at("counted"), ordered = whole.columns.at("ordered");
-    return {loss::share(loss::pair_loss(scores, columns, options_), pairs),
+    Tensor per_pair = loss::pair_loss(scores, columns, options_);
+    if (const auto counts = columns.find("counts"); counts != columns.end())
+      per_pair = per_pair * counts->second.to(per_pair.options());
+    return {loss::share(per_pair, pairs),
             {{"accuracy", loss::share((difference > 0) * 2 * columns.at("ordered"), ordered)},
              {"margin", loss::share(difference * 2 * columns.at("counted"), pairs)}}};
   }
@@ -97,7 +102,39 @@ class Pairs final : public RewardObjective {
   }
 
  private:
+  FeedOptions pairs(const Words& words, const TruncationRule& cut) const {
+    return {.types = {data::DatasetType::preference},
+            .needed = "preference pairs are",
+            .encode =
+                [&words, cut](const Example& example, EncodedRow& row) {
+                  data::EncodedPair pair = words.encoder().reward_pair(example);
+                  const data::Cut what = cut(pair);
+                  row.sequences = {std::move(pair.chosen), std::move(pair.rejected)};
+                  return what;
+                },
+            .fields = fields_,
+            .ease_buckets = buckets_};
+  }
+
+  /// Responses that pairs are made of.
+  FeedOptions single_rows(const Words& words, const TruncationRule& cut) const {
+    return {.types = {data::DatasetType::unpaired_preference},
+            .needed = "responses with labels (prompt, completion, label) are",
+            .encode =
+                [&words, cut](const Example& example, EncodedRow& row) {
+                  row.sequences = {words.encoder().judged(example, 0)};
+                  row.values = {example.responses[0].fields.boolean("label") ? 1.0 : 0.0};
+                  return cut(row.sequences[0]);
+                },
+            .fields = fields_,
+            .has_values = true,
+            .ties_across = ties_across_};
+  }
+
   loss::PairOptions options_;
+  std::vector<loss::RowField> fields_;
+  int64_t buckets_ = 0;                // of a curriculum
+  std::optional<double> ties_across_;  // for pairs made across prompts
   std::optional<DynamicLabels> labels_;
 };
 
@@ -108,6 +145,17 @@ std::unique_ptr<RewardObjective> make_pair_objective(const RewardSettings& setti
   auto checked = settings.loss;
   checked.loss_type = settings.loss_type;
   loss::check_pair_options(checked, where);
+  if (settings.pairing_ties > 0.0) {
+    if (settings.pairing == "given")
+      fail_settings(where, "key pairing_ties: does nothing while pairing is \"given\"");
+    if (settings.loss.ties == "ignore")
+      fail_settings(where, "key pairing_ties: needs to know what a tie is: ties");
+  }
+  if (settings.pairing != "given" && settings.freeze_body)
+    fail_settings(where, "key freeze_body: keeps what it reads of given pairs, and pairing is " +
+                             show(settings.pairing));
+  if (settings.pairing != "given" && settings.peer.buckets > 0)
+    fail_settings(where, "key peer.buckets: pairs made across prompts are others in each epoch");
   return std::make_unique<Pairs>(settings);
 }
 

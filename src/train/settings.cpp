@@ -34,6 +34,9 @@ static void describe(SettingList& field, DataSettings& s) {
   field("on_bad_row", s.on_bad_row, "What a malformed row does: stop, or be counted and left out",
         {.choices = {"error", "skip"}});
   field("columns", s.columns, "Renamed columns, as \"OURS=THEIRS\"");
+  field("category", s.category,
+        "Field that says of what kind a row is, where kinds matter (train_sampling_strategy "
+        "\"balanced\"); \"\": each file is one");
   field("transcripts", s.transcripts, "Read \"\\n\\nHuman: ...\" transcripts as conversations");
   field("allow_changed", s.allow_changed,
         "Resume although the data changed; the run then begins at their first row");
@@ -87,8 +90,11 @@ void describe(SettingList& field, TrainSettings& s) {
         {.min = 0.0, .below = 1.0});
   field.group("lr_scheduler_kwargs", s.schedule);
   field("seed", s.seed, "Seed of everything random", {.min = 0});
-  field("train_sampling_strategy", s.train_sampling_strategy, "Order of the rows",
-        {.choices = {"random", "sequential"}});
+  field(
+      "train_sampling_strategy", s.train_sampling_strategy,
+      "Order of the rows; balanced: one of each kind (data.category, or each file) in turn, in an "
+      "epoch that goes once through the largest",
+      {.choices = {"random", "sequential", "balanced"}});
   field("bf16", s.bf16, "Compute in bfloat16 (weights and moments stay float32)");
   field("gradient_checkpointing", s.gradient_checkpointing,
         "Keep only the layers' inputs and compute the rest again in the backward pass");
@@ -135,6 +141,11 @@ void check_train_settings(const TrainSettings& s, const std::string& where, bool
     fail_settings(where, str("key data.weights: has ", s.data.weights.size(), " weights for ",
                              s.data.train.size(), " files"));
   }
+  const bool balanced = s.train_sampling_strategy == "balanced";
+  if (balanced && !s.data.weights.empty())
+    fail_settings(where,
+                  "key data.weights: kinds of rows come in turn (train_sampling_strategy "
+                  "\"balanced\"), as often as each other");
   const bool evaluates = s.eval_strategy != "no";
   if (evaluates && s.data.eval.text.empty()) {
     fail_settings(where, "key eval_strategy: " + show(s.eval_strategy) + " needs data.eval");

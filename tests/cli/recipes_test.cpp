@@ -38,7 +38,7 @@ std::string small(const Json& stage, bool with_data, const fs::path& encoder,
   const auto set = [&](const std::string& setting) { out += " " + name + "." + setting; };
   if (command == "data make" && !with_data) {
     for (const char* setting : {"sft=60", "pairs=60", "prompts=20", "eval=10"}) set(setting);
-    for (const char* rows : {"ratings", "lists"})
+    for (const char* rows : {"ratings", "lists", "chains", "labels"})
       if (stage.contains(rows)) set(rows + std::string("=60"));
   } else if (command == "tokenizer train") {
     set("vocabulary_size=300");

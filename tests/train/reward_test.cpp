@@ -2,67 +2,21 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <functional>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <tuple>
 
 #include "guerdon/base/file.h"
 #include "guerdon/model/reward_model.h"
-#include "guerdon/train/trainer.h"
-#include "support/data.h"
 #include "support/errors.h"
-#include "support/temporary.h"
+#include "train/reward_training.h"
 
 namespace guerdon::train {
 namespace {
 
 namespace fs = std::filesystem;
-
-class RewardTraining : public testing::Test {
- protected:
-  /// The fixtures' pairs, each changed, as a file of its own.
-  std::string pairs(const std::function<void(Json& row, size_t index)>& change,
-                    size_t rows = 20) const {
-    std::istringstream text(read_file(test::fixture("trl/plain.jsonl")));
-    std::string out;
-    size_t index = 0;
-    for (std::string line; index < rows && std::getline(text, line); ++index) {
-      Json row = parse_json(line, "plain.jsonl");
-      change(row, index);
-      out += row.dump() + "\n";
-    }
-    return folder_.file("pairs-" + std::to_string(count_++) + ".jsonl", out).string();
-  }
-  Json settings(const std::string& file, Json more = Json::object()) const {
-    more["model_name_or_path"] =
-        test::fixture(more.contains("attributes") ? "trl/model" : "trl/reward_model").string();
-    more["data"]["train"] = file;
-    more["train_sampling_strategy"] = "sequential";
-    const Json usual = {
-        {"per_device_train_batch_size", 4}, {"max_steps", 1}, {"learning_rate", 3e-3}};
-    for (const auto& [name, value] : usual.items()) {
-      if (!more.contains(name)) more[name] = value;
-    }
-    return more;
-  }
-  fs::path run(const Json& s, bool resume = false, fs::path output = {}) const {
-    if (output.empty()) output = folder_.path() / ("run-" + std::to_string(count_++));
-    run_training(
-        s, {.method = "reward", .where = "settings.json", .output = output, .resume = resume});
-    return output;
-  }
-  Json first_step(const Json& s) const {
-    std::istringstream text(read_file(run(s) / "metrics.jsonl"));
-    std::string line;
-    std::getline(text, line);
-    return parse_json(line, "metrics.jsonl");
-  }
-  double first_loss(const Json& s) const { return first_step(s)["loss"].get<double>(); }
-
-  const test::TemporaryFolder folder_;
-  mutable int count_ = 0;
-};
+using test::RewardTraining;
 
 TEST_F(RewardTraining, StrengthScalesTheLoss) {
   const std::string file = pairs([](Json& row, size_t) { row["strength"] = 2; });
@@ -306,20 +260,14 @@ TEST_F(RewardTraining, AFrozenBodyIsReadOnceAndResumesBitForBit) {
   const auto then = before->body().named_parameters(), now = after->body().named_parameters();
   for (const auto& item : then) EXPECT_TRUE(now[item.key()].equal(item.value())) << item.key();
 
-  std::istringstream lines(read_file(whole / "metrics.jsonl"));
-  std::vector<Json> steps;
-  for (std::string line; std::getline(lines, line);)
-    steps.push_back(parse_json(line, "metrics.jsonl"));
+  const std::vector<Json> steps = metrics(whole);
   EXPECT_LT(steps[11]["eval_loss"].get<double>(), steps[5]["eval_loss"].get<double>());
   // The model as it is saved gives the scores that its kept states did.
   Json again = s;
   again["model_name_or_path"] = whole.string();
   again["eval_on_start"] = true;
-  std::istringstream first(read_file(run(again) / "metrics.jsonl"));
-  std::string line;
-  std::getline(first, line);
-  EXPECT_NEAR(parse_json(line, "metrics.jsonl")["eval_loss"].get<double>(),
-              steps[11]["eval_loss"].get<double>(), 1e-6);
+  EXPECT_NEAR(first_step(again)["eval_loss"].get<double>(), steps[11]["eval_loss"].get<double>(),
+              1e-6);
 }
 
 TEST_F(RewardTraining, AFrozenBodyTakesNoAdapter) {
@@ -329,6 +277,88 @@ TEST_F(RewardTraining, AFrozenBodyTakesNoAdapter) {
                             run(settings(file, {{"freeze_body", true}, {"lora", {{"r", 4}}}}));
                           }),
             "settings.json: key freeze_body: an adapter (lora.r) is of the body");
+}
+
+/// Responses that passed and failed, of two kinds.
+std::string labelled_rows(int64_t count) {
+  const std::vector<std::string> good = {" a dog sleeps.", " tree falls."},
+                                 bad = {" old but!", " me"};
+  std::string rows;
+  for (int64_t i = 0; i < count; ++i) {
+    const bool label = i % 3 != 0;
+    rows += Json{{"prompt", "red " + std::to_string(i)},
+                 {"completion", (label ? good : bad)[static_cast<size_t>(i % 2)]},
+                 {"label", label},
+                 {"kind", i % 2 == 0 ? "even" : "odd"}}
+                .dump() +
+            "\n";
+  }
+  return rows;
+}
+
+TEST_F(RewardTraining, PairsAcrossPromptsAreOfAKindAndTiesAreOfTheGood) {
+  const std::string file = folder_.file("labelled.jsonl", labelled_rows(12)).string();
+  // 8 passed and 4 failed: 4 wins of each kind, and ties of half as many.
+  Json s = settings(file, {{"pairing", "across_prompts"},
+                           {"pairing_ties", 0.5},
+                           {"ties", "win_tie"},
+                           {"per_device_train_batch_size", 12},
+                           {"num_train_epochs", 1},
+                           {"max_steps", -1}});
+  s["data"]["category"] = "kind";
+  s["data"]["eval"] = file;
+  s["eval_strategy"] = "steps";
+  s["eval_steps"] = 1;
+  const std::vector<Json> lines = metrics(run(s));
+  ASSERT_EQ(lines.size(), 1u) << "an epoch has 4 + 2 pairs of each kind";
+  EXPECT_EQ(lines[0]["epoch"], 1.0);
+  // A pair that is a tie has no part in the accuracy, which is of 8 pairs.
+  const double eighths = 8 * lines[0]["accuracy"].get<double>();
+  EXPECT_NEAR(eighths, std::round(eighths), 1e-5);
+  EXPECT_TRUE(lines[0].contains("eval_accuracy"));
+
+  s["max_steps"] = 40;
+  s["learning_rate"] = 1e-2;
+  s["eval_steps"] = 40;
+  EXPECT_EQ(metrics(run(s)).back()["eval_accuracy"], 1.0);
+}
+
+TEST_F(RewardTraining, PairsAcrossPromptsAreRefusedWhereTheyMakeNoSense) {
+  const std::string file = folder_.file("labelled.jsonl", labelled_rows(6)).string();
+  const auto refused = [&](Kind kind, const std::string& rows, const Json& more) {
+    return test::refusal(kind, [&] { run(settings(rows, more)); });
+  };
+  EXPECT_EQ(refused(Kind::settings, file, {{"pairing_ties", 1}, {"ties", "win_tie"}}),
+            "settings.json: key pairing_ties: does nothing while pairing is \"given\"");
+  EXPECT_EQ(refused(Kind::settings, file, {{"pairing_ties", 1}, {"pairing", "across_prompts"}}),
+            "settings.json: key pairing_ties: needs to know what a tie is: ties");
+  EXPECT_EQ(refused(Kind::settings, file,
+                    {{"pairing", "across_prompts"}, {"loss_type", "plackett_luce"}}),
+            "settings.json: key pairing: is of pairs, and loss_type is \"plackett_luce\"");
+  const std::string pairs = this->pairs([](Json&, size_t) {});
+  EXPECT_NE(refused(Kind::input, pairs, {{"pairing", "across_prompts"}})
+                .find("responses with labels (prompt, completion, label) are needed"),
+            std::string::npos);
+}
+
+TEST_F(RewardTraining, KindsComeInTurn) {
+  // Twenty easy rows and two of another kind, half of what is learnt.
+  const std::string file =
+      this->pairs([](Json& row, size_t i) { row["kind"] = i < 18 ? "many" : "few"; });
+  Json s = settings(file, {{"train_sampling_strategy", "balanced"},
+                           {"per_device_train_batch_size", 4},
+                           {"max_steps", -1},
+                           {"num_train_epochs", 1}});
+  s["data"]["category"] = "kind";
+  EXPECT_EQ(metrics(run(s)).size(), 9u) << "18 rows of each kind in fours";
+  s["data"]["category"] = "missing";
+  EXPECT_NE(test::refusal(Kind::input, [&] { run(s); })
+                .find(": field \"missing\" is missing (data.category)"),
+            std::string::npos);
+  s["data"].erase("category");
+  s["data"]["weights"] = {1};
+  EXPECT_NE(test::refusal(Kind::settings, [&] { run(s); }).find("settings.json: key data.weights"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,13 +35,25 @@ struct Loss {
   std::vector<Metric> metrics;
 };
 
-class Algorithm;
+/// A loss over rows, as the loop takes it apart: models -> numbers, numbers -> loss.
+struct Term {
+  std::function<Outputs(const Batch& part)> forward;
+  std::function<Loss(const Outputs& outputs, const Batch& part, const Totals& whole)> loss;
+  bool additive = true;  ///< as Algorithm::additive
+  bool is_loss =
+      true;  ///< its value is part of the step's loss; otherwise its metrics alone are told
+};
 
-/// The loop's side of `gradients`: accumulates over the parts of a batch.
+/// The loop's side of `gradients`: goes through a batch part by part.
 class Gradients {
  public:
   virtual ~Gradients() = default;
-  virtual void over(Algorithm& algorithm, const Batch& batch) = 0;
+  /// Adds a term's gradients, and its loss and metrics to those of the step.
+  virtual void over(const Term& term, const Batch& batch) = 0;
+  /// What is said of all rows, joined, without a graph.
+  virtual Outputs outputs(const std::function<Outputs(const Batch& part)>& forward,
+                          const Batch& batch) = 0;
+  virtual void add(const Metric& metric) = 0;  ///< to those of the step
 };
 
 /// What a collect throws that gave up because a stop was asked for (base/signals.h). It must have
@@ -64,7 +77,16 @@ class Algorithm {
   /// False when the loss needs the whole batch at once (sorting, batch statistics); the loop then
   /// joins the outputs first.
   virtual bool additive() const { return true; }
-  virtual void gradients(const Batch& batch, Gradients& run) { run.over(*this, batch); }
+  /// Its own forward and loss, as the loop calls them.
+  Term term() {
+    return {.forward = [this](const Batch& part) { return forward(part); },
+            .loss = [this](const Outputs& outputs, const Batch& part,
+                           const Totals& whole) { return loss(outputs, part, whole); },
+            .additive = additive()};
+  }
+  /// The gradients of a step. Others than term()'s: what is learnt beside it from rows of its own,
+  /// gradients taken elsewhere. May be called again for the same batch.
+  virtual void gradients(const Batch& batch, Gradients& run) { run.over(term(), batch); }
   /// After each optimizer step, of which `done` are done by now: reference sync, KL controller.
   virtual void after_step(int64_t /*done*/) {}
   /// Metrics of the last collect that are not of the loss (rewards, lengths); asked once per

@@ -41,10 +41,28 @@ struct FeedOptions {
   bool share_prefixes = true;               ///< false for encoders
   std::vector<loss::RowField> fields = {};  ///< what the loss reads of a row, beside its texts
   bool has_values = false;                  ///< `encode` gives each sequence a value
+  /// Rows of one sequence with the value 1 (passed) or 0 (failed) are put together in pairs, the
+  /// better first, of rows of a kind (data.category, or all): so many ties for each win.
+  std::optional<double> ties_across = std::nullopt;
+  /// Above 0: an epoch goes from easy rows to hard ones in so many buckets, once easy_first() has
+  /// said which are easy.
+  int64_t ease_buckets = 0;
 };
 
 /// How files are read under these settings.
 data::DataSource::Options source_options(const DataSettings& settings);
+
+/// `NAME.data` and `NAME.batch_size`: rows beside those that are learnt from, for a term of their
+/// own.
+struct SideRows {
+  std::vector<std::string> data;  ///< files
+  int64_t batch_size = 1;         ///< rows in each optimizer step
+};
+void describe(SettingList& field, SideRows& rows);
+
+/// The settings of a feed of such rows in a run with these settings: its files and its size of a
+/// step, the run's way of reading and its seed, no evaluation sets.
+TrainSettings side_settings(const TrainSettings& settings, const SideRows& rows);
 
 /// The order of training rows under these settings.
 data::SamplerOptions sampler_options(const TrainSettings& settings);
@@ -71,10 +89,16 @@ class Feed {
   ~Feed();
 
   /// The next rows of the epoch, at most those of one optimizer step. Columns: "index", which
-  /// counts all used training rows, FeedOptions::fields, and "value" where sequences have one. Rows
-  /// are groups, even of one sequence.
+  /// counts all used training rows, "source", the file's number, FeedOptions::fields, and "value"
+  /// where sequences have one. Rows are groups, even of one sequence; so are pairs of rows.
   Batch next();
   int64_t steps_per_epoch() const;
+  /// The epoch that the next rows are of, counted from 0, and how many of it are gone.
+  int64_t epoch() const { return sampler_->epoch(); }
+  int64_t position() const { return sampler_->position(); }
+  int64_t rows() const;  ///< used training rows
+  /// How easy each used training row is, by its "index"; with FeedOptions::ease_buckets.
+  void easy_first(const std::vector<double>& ease);
   std::vector<std::string> evaluation_sets() const;
   /// Rows of an evaluation set, `per_device_eval_batch_size` each; "index" counts within the set.
   std::optional<Batch> evaluation(const std::string& set, int64_t index) const;
@@ -90,13 +114,16 @@ class Feed {
 
  private:
   struct Set;
+  enum class Use { training, evaluation };
+  std::unique_ptr<Set> open(const std::vector<std::string>& files, Use use) const;
   EncodedRow row(const Set& set, const data::Place& place) const;
-  Batch batch(const Set& set, const std::vector<data::Place>& places) const;
+  Batch batch(const Set& set, const std::vector<data::Group>& groups) const;
 
-  const TrainSettings& settings_;
+  TrainSettings settings_;
   FeedOptions options_;
   std::unique_ptr<Set> train_;
   std::vector<std::pair<std::string, std::unique_ptr<Set>>> evaluation_;
+  std::shared_ptr<data::EasyFirst> easy_first_;  // the training rows' order, where it is one
   std::optional<data::Sampler> sampler_;
 };
 

@@ -26,9 +26,9 @@ struct StepLoss {
 };
 
 /// Adds the gradients of the step's loss to the parameters of `algorithm`, and returns the loss. An
-/// additive loss goes part by part; one that needs the whole step runs forward without graph for
-/// every part, calls `loss` once on the joined outputs, then runs forward again part by part and
-/// feeds the gradients back.
+/// additive loss goes part by part; one that needs the whole step, where that has several parts,
+/// runs forward without graph for every part, calls `loss` once on the joined outputs, then runs
+/// forward again part by part and feeds the gradients back.
 StepLoss accumulate(Algorithm& algorithm, const Batch& step, const MicroBatches& micro);
 
 /// Loss and metrics of an evaluation set, without gradient, over the set as a whole: a token mean

@@ -19,6 +19,7 @@ struct DataSettings {
   JsonSetting eval;                ///< a file, or {"name": file, ...}
   std::string on_bad_row = "error";
   std::vector<std::string> columns;
+  std::string category;  ///< the field that says what kind of row it is; "": its file does
   bool transcripts = true;
   bool allow_changed = false;
 };
