@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <nlohmann/json.hpp>
 
 #include "guerdon/base/error.h"
@@ -71,10 +72,57 @@ int64_t common_prefix(const std::vector<int64_t>& a, const std::vector<int64_t>&
   return static_cast<int64_t>(end - a.begin());
 }
 
+namespace {
+
+std::string as_lines(const Text& text) {
+  const auto* conversation = std::get_if<Conversation>(&text);
+  if (conversation == nullptr) return std::get<std::string>(text);
+  if (conversation->size() == 1) return conversation->front().content;
+  std::string out;
+  for (const Message& message : *conversation)
+    out += (out.empty() ? "" : "\n") + message.role + ": " + message.content;
+  return out;
+}
+
+std::string field_text(const Fields& fields, const std::string& name) {
+  if (fields.has(name) && fields.json().at(name).is_number()) return fields.json().at(name).dump();
+  return fields.text(name);
+}
+
+}  // namespace
+
+Text as_response(const Text& prompt, const std::string& text) {
+  if (!is_conversational(prompt)) return text;
+  return Conversation{{.role = "assistant", .content = text, .extra = {}}};
+}
+
+std::string fill_question(const std::string& question, const Example& example, size_t response) {
+  const auto in_name = [](char c) {
+    return c == '_' || std::isalnum(static_cast<unsigned char>(c));
+  };
+  std::string out;
+  for (size_t at = 0; at < question.size();) {
+    const size_t end = question[at] == '{' ? question.find('}', at) : std::string::npos;
+    const bool named = end != std::string::npos && end > at + 1 &&
+                       std::all_of(question.begin() + static_cast<std::ptrdiff_t>(at) + 1,
+                                   question.begin() + static_cast<std::ptrdiff_t>(end), in_name);
+    if (!named) {
+      out += question[at++];
+      continue;
+    }
+    const std::string name = question.substr(at + 1, end - at - 1);
+    out += name == "prompt"     ? as_lines(example.prompt)
+           : name == "response" ? as_lines(example.responses[response].text)
+                                : field_text(example.fields, name);
+    at = end + 1;
+  }
+  return out;
+}
+
 Encoder::Encoder(const text::Tokenizer& tokenizer, const text::ChatTemplate* chat_template,
                  EncodeOptions options)
     : tokenizer_(tokenizer), template_(chat_template), options_(std::move(options)) {
-  if (options_.append_eos && tokenizer_.eos_token().empty()) {
+  if (options_.append_eos && options_.question.empty() && tokenizer_.eos_token().empty()) {
     log::warning(
         "the tokenizer names no EOS token: none is appended to plain text, and a model cannot "
         "learn to stop");
@@ -147,10 +195,22 @@ EncodedSequence Encoder::judged(const Example& example, size_t response) const {
   GUERDON_CHECK(response < example.responses.size(), "Encoder: response ", response, " of ",
                 example.responses.size());
   if (is_tokenised(example, response)) {
+    if (!options_.question.empty())
+      fail_input(example.fields.where(), "holds token ids, and a question needs texts");
     EncodedSequence out;
     out.tokens = ids_of(example.responses[response]);
     train_from(out, 0);
     if (options_.roles) out.roles.assign(out.tokens.size(), TokenRole::unknown);
+    return out;
+  }
+  if (!options_.question.empty()) {
+    const std::string asked = fill_question(options_.question, example, response);
+    EncodedSequence out;
+    out.tokens = template_ ? prompt(Conversation{{.role = "user", .content = asked, .extra = {}}},
+                                    example.fields)
+                           : plain_ids(asked);
+    train_from(out, 0);
+    if (options_.roles) out.roles.assign(out.tokens.size(), TokenRole::prompt);
     return out;
   }
   const Text& answer = example.responses[response].text;

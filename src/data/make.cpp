@@ -222,7 +222,11 @@ enum class Stream : uint64_t {
   chains_eval,
   texts_eval,
   labels,
-  labels_eval
+  labels_eval,
+  feedback,
+  feedback_eval,
+  steps,
+  steps_eval
 };
 
 /// One instruction in eight is held out, whatever the sizes of the files. FNV-1a, spread by a final
@@ -310,6 +314,36 @@ class Maker {
     });
   }
 
+  std::string feedback(int64_t rows, Stream stream, bool eval) {
+    return lines(rows, stream, eval, [&](const Question& q, Random& random) {
+      const Words completion = attempt(q, random);
+      const Qualities found = qualities(q, completion);
+      const std::pair<const char*, bool> principles[] = {
+          {"the answer is right", found.exact > 0},
+          {"nothing is added", found.excess == 0},
+          {"most words are right", found.similarity >= 0.5}};
+      const auto& [principle, holds] = principles[random.next_below(std::size(principles))];
+      return Json{{"prompt", prompt(q)},
+                  {"completion", answer(completion)},
+                  {"principle", principle},
+                  {"label", holds}};
+    });
+  }
+
+  std::string steps(int64_t rows, Stream stream, bool eval) {
+    return lines(rows, stream, eval, [&](const Question& q, Random& random) {
+      const Words completion = attempt(q, random);
+      Json row = {{"prompt", q.prompt}, {"completions", Json::array()}, {"labels", Json::array()}};
+      bool right = true;
+      for (size_t k = 0; k < completion.size(); ++k) {
+        right = right && k < q.answer.size() && completion[k] == q.answer[k];
+        row["completions"].push_back(" " + completion[k]);
+        row["labels"].push_back(right);
+      }
+      return row;
+    });
+  }
+
   std::string lists(int64_t rows, Stream stream, bool eval) {
     return lines(rows, stream, eval, [&](const Question& q, Random& random) {
       std::vector<double> keys;
@@ -390,7 +424,8 @@ void check(const MakeOptions& o) {
   if (o.task != "words") fail_settings("task " + show(o.task), "no such task (there is: words)");
   for (const auto& [name, rows] :
        {std::pair("sft", o.sft), std::pair("pairs", o.pairs), std::pair("prompts", o.prompts),
-        std::pair("eval", o.eval), std::pair("ratings", o.ratings), std::pair("lists", o.lists),
+        std::pair("eval", o.eval), std::pair("ratings", o.ratings),
+        std::pair("feedback", o.feedback), std::pair("steps", o.steps), std::pair("lists", o.lists),
         std::pair("chains", o.chains), std::pair("labels", o.labels)}) {
     if (rows < 0 || rows > 100'000'000)
       fail_settings(str("flag --", name), str("must lie in [0, 1e8], got ", rows));
@@ -430,6 +465,14 @@ std::vector<MadeFile> make_data(const MakeOptions& options) {
   if (options.ratings > 0) {
     add("ratings.jsonl", train.ratings(options.ratings, Stream::ratings, false));
     add("ratings_eval.jsonl", held.ratings(options.eval, Stream::ratings_eval, true));
+  }
+  if (options.feedback > 0) {
+    add("feedback.jsonl", train.feedback(options.feedback, Stream::feedback, false));
+    add("feedback_eval.jsonl", held.feedback(options.eval, Stream::feedback_eval, true));
+  }
+  if (options.steps > 0) {
+    add("steps.jsonl", train.steps(options.steps, Stream::steps, false));
+    add("steps_eval.jsonl", held.steps(options.eval, Stream::steps_eval, true));
   }
   if (options.lists > 0) {
     add("lists.jsonl", train.lists(options.lists, Stream::lists, false));

@@ -205,5 +205,19 @@ TEST(CommonPrefix, CountsEqualBeginnings) {
   EXPECT_EQ(common_prefix({1, 2}, {1, 2, 3}), 2);
 }
 
+TEST(FillQuestion, PutsTheRowIntoTheBraces) {
+  Example row{.prompt = std::string("2 + 2 = "),
+              .responses = {{.text = std::string("4"), .fields = {}}},
+              .fields = Fields(Json{{"principle", "short"}, {"level", 3}}, "rows.jsonl:7")};
+  EXPECT_EQ(fill_question("{prompt}{response}, {principle} {level} {} {a b} {", row, 0),
+            "2 + 2 = 4, short 3 {} {a b} {");
+  EXPECT_EQ(refusal(Kind::input, [&] { fill_question("{tone}", row, 0); }),
+            "rows.jsonl:7: field \"tone\" is missing (have: principle, level)");
+  row.prompt = Conversation{{.role = "user", .content = "a", .extra = {}},
+                            {.role = "assistant", .content = "b", .extra = {}}};
+  row.responses[0].text = Conversation{{.role = "assistant", .content = "c", .extra = {}}};
+  EXPECT_EQ(fill_question("{prompt} | {response}", row, 0), "user: a\nassistant: b | c");
+}
+
 }  // namespace
 }  // namespace guerdon::data

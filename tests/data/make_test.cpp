@@ -257,5 +257,41 @@ TEST(MakeData, RefusesOptionsOutOfRange) {
   refusal(Kind::settings, [] { make_data({.flip = 1.5}); });
 }
 
+TEST(MakeData, FeedbackSaysWhetherAPrincipleHolds) {
+  auto files = made({.sft = 0, .pairs = 0, .prompts = 0, .eval = 20, .feedback = 300});
+  ASSERT_EQ(files["feedback.jsonl"].size(), 300U);
+  ASSERT_EQ(files["feedback_eval.jsonl"].size(), 20U);
+  std::map<std::string, int> holds;
+  for (const Json& row : files["feedback.jsonl"]) {
+    const bool label = row.at("label");
+    holds[row.at("principle")] += label ? 1 : 0;
+    if (row.at("principle") != "the answer is right") continue;
+    const double quality =
+        true_reward(row.at("prompt").get<std::string>(), row.at("completion").get<std::string>());
+    EXPECT_EQ(label, quality == 1.0);
+  }
+  ASSERT_EQ(holds.size(), 3U);
+  for (const auto& [principle, count] : holds) {
+    EXPECT_GT(count, 20) << principle;
+    EXPECT_LT(count, 100) << principle;
+  }
+}
+
+TEST(MakeData, StepsAreRightUntilTheFirstWrongWord) {
+  auto files = made({.sft = 0, .pairs = 0, .prompts = 0, .eval = 5, .steps = 200});
+  int64_t wrong = 0;
+  for (const Json& row : files["steps.jsonl"]) {
+    const std::string answer = " " + true_answer(row.at("prompt").get<std::string>());
+    std::string text;
+    for (size_t k = 0; k < row.at("completions").size(); ++k) {
+      text += row["completions"][k].get<std::string>();
+      const bool right = (answer + " ").starts_with(text + " ");
+      EXPECT_EQ(row.at("labels").at(k).get<bool>(), right) << row;
+      wrong += !right;
+    }
+  }
+  EXPECT_GT(wrong, 50);
+}
+
 }  // namespace
 }  // namespace guerdon::data

@@ -54,6 +54,10 @@ struct EncodeOptions {
   bool append_eos = true;
   /// More variables for the template; those of a row win.
   Fields chat_template_kwargs;
+  /// What `judged` asks instead of showing the response as it is (fill_question), as a user's
+  /// message before the answer where there is a template, else as plain text without EOS: for
+  /// models whose next token is the verdict. "": nothing.
+  std::string question = {};
   /// Fill `roles`.
   bool roles = false;
 };
@@ -103,6 +107,14 @@ class Encoder {
   const text::ChatTemplate* template_;
   EncodeOptions options_;
 };
+
+/// A response's text in the form of its prompt: an assistant's message after a conversation.
+Text as_response(const Text& prompt, const std::string& text);
+
+/// A question about one response: {prompt}, {response} and the {NAME} of any text or number of the
+/// row are put in; conversations as "ROLE: TEXT" lines, one message as its text. Other braces stay.
+/// Throws Error (Kind::input) at the row for a field that it lacks.
+std::string fill_question(const std::string& question, const Example& example, size_t response);
 
 /// Number of ids that both begin with.
 int64_t common_prefix(const std::vector<int64_t>& a, const std::vector<int64_t>& b);

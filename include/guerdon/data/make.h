@@ -45,6 +45,13 @@ struct MakeOptions {
   /// Rated responses: "helpfulness", the true reward, "correctness", its similarity, and "brevity",
   /// 1 less its excess, each as a whole number from 0 to 4; one in five of the latter two is null.
   int64_t ratings = 0;
+  /// Responses with a "principle" and whether it holds, the "label": "the answer is right" (the
+  /// completion is the answer), "nothing is added" (no excess), "most words are right" (a
+  /// similarity of at least a half).
+  int64_t feedback = 0;
+  /// Solutions in steps, a word each ("prompt", "completions", "labels"): a step is right as long
+  /// as all words so far are those of the answer.
+  int64_t steps = 0;
   /// Prompts with four responses, some of them alike, and "ranks": drawn by Plackett-Luce from the
   /// true rewards at `temperature`.
   int64_t lists = 0;
@@ -77,11 +84,11 @@ struct MadeFile {
   std::string text;
 };
 
-/// All files: sft, pairs, prompts, ratings, lists, chains, labels (each .jsonl and _eval.jsonl),
-/// texts_eval.jsonl and truth.json, which describes the task and what to expect of it (mean true
-/// reward of the demonstrations, of the chosen and the rejected, best accuracy that a judge can
-/// have on the pairs). A pure function of the options. Instructions of the held-out files never
-/// occur in the others. Throws Error (Kind::settings) for options out of range.
+/// All files: sft, pairs, prompts, ratings, feedback, steps, lists, chains, labels (each .jsonl and
+/// _eval.jsonl), texts_eval.jsonl and truth.json, which describes the task and what to expect of it
+/// (mean true reward of the demonstrations, of the chosen and the rejected, best accuracy that a
+/// judge can have on the pairs). A pure function of the options. Instructions of the held-out files
+/// never occur in the others. Throws Error (Kind::settings) for options out of range.
 std::vector<MadeFile> make_data(const MakeOptions& options);
 
 }  // namespace guerdon::data
