@@ -1,4 +1,4 @@
-/// `guerdon data`: make, convert, split, inspect and lint data.
+/// `guerdon data`: make, convert, split, inspect, lint and weigh data.
 #include "cli/data.h"
 
 #include <filesystem>
@@ -76,6 +76,7 @@ void add_data(CLI::App& program) {
   add_data_lint(data);
   add_data_convert(data);
   add_data_split(data);
+  add_data_strength(data);
 }
 
 }  // namespace guerdon::cli

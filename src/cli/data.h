@@ -18,6 +18,7 @@ void add_data_inspect(CLI::App* data);
 void add_data_judge(CLI::App* data);
 void add_data_lint(CLI::App* data);
 void add_data_split(CLI::App* data);
+void add_data_strength(CLI::App* data);
 
 /// How a command reads a data file; the same options everywhere.
 struct DataArguments {

@@ -28,6 +28,10 @@ void add_data_make(CLI::App* data) {
   command->add_option("--prompts", o.prompts, "Prompts alone")->capture_default_str();
   command->add_option("--ratings", o.ratings, "Responses with ratings from 0 to 4")
       ->capture_default_str();
+  command->add_option("--feedback", o.feedback, "Responses with a principle and whether it holds")
+      ->capture_default_str();
+  command->add_option("--steps", o.steps, "Solutions in steps, each right or wrong")
+      ->capture_default_str();
   command->add_option("--lists", o.lists, "Prompts with four ranked responses")
       ->capture_default_str();
   command

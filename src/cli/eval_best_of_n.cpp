@@ -8,6 +8,7 @@
 #include "cli/eval.h"
 #include "cli/eval_judges.h"
 #include "guerdon/base/error.h"
+#include "guerdon/math/steps.h"
 
 namespace guerdon::cli {
 namespace {
@@ -35,7 +36,7 @@ std::vector<eval::Item> items_of(const std::vector<eval::Samples>& rows) {
 }
 
 void eval_best_of_n(const Arguments& arguments) {
-  eval::reduce_steps({}, arguments.samples.reduction);  // refuses an unknown name
+  math::reduce_steps({}, arguments.samples.reduction);  // refuses an unknown name
   std::vector<eval::Samples> rows = eval::read_samples(arguments.data, arguments.samples);
   if (!arguments.models.empty()) {
     const std::vector<eval::Item> items = items_of(rows);

@@ -6,6 +6,7 @@
 #include "cli/console.h"
 #include "guerdon/base/error.h"
 #include "guerdon/base/signals.h"
+#include "guerdon/math/steps.h"
 
 namespace guerdon::cli {
 
@@ -38,7 +39,7 @@ std::vector<eval::Item> JudgeArguments::read(const Read& read) const {
     fail_settings("flag --model", "a judge is needed: --model, or --scores with given scores");
   if (!models.empty() && data.empty())
     fail_settings("flag --data", "is needed with --model: the rows to be judged");
-  eval::reduce_steps({}, items.reduction);  // refuses an unknown name
+  math::reduce_steps({}, items.reduction);  // refuses an unknown name
   const bool scores_alone = data.empty();
   std::vector<eval::Item> out;
   if (scores_alone) {

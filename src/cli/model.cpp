@@ -112,9 +112,7 @@ void merge(const MergeArguments& arguments) {
   const bool has_head = describe(folder).at("head") == "reward";
   const bool reward = has_head || model::adapter_has_head(arguments.adapter);
   if (reward) {
-    // A base without a head gets one that the adapter's own replaces.
-    const auto model = model::load_reward_model(folder, {.new_head = !has_head});
-    model::load_adapter(*model, "adapter", arguments.adapter);
+    const auto model = model::load_adapted_reward_model(folder, arguments.adapter);
     model::save_reward_model(*model, arguments.output, save);
   } else {
     const auto decoder = model::load_decoder(folder);

@@ -28,6 +28,7 @@ const std::vector<Known>& known_commands() {
       {"data make", {{"output", ""}}},
       {"data convert", {{"output", "data.jsonl"}}},
       {"data judge", {{"output", "questions.jsonl"}}},
+      {"data strength", {{"output", "data.jsonl"}}},
       {"data split", {{"train", "train.jsonl"}, {"test", "test.jsonl"}}},
       {"tokenizer train", {{"output", ""}}},
       {"model new", {{"output", ""}}},

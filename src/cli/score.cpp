@@ -47,6 +47,8 @@ Json score_json(int64_t index, const eval::ResponseScore& score, const std::stri
   for (const auto& [component, value] : score.components)
     out["components"][component] = number(value);
   if (score.components.empty()) out["components"][name] = number(score.total);
+  for (const auto& [component, value] : score.deviations)
+    out["deviation"][component] = number(value);
   if (score.verdict != Verdict::scored) out["verdict"] = name_of(score.verdict);
   if (!score.note.empty()) out["note"] = score.note;
   return out;
@@ -99,8 +101,10 @@ void add_score(CLI::App& program) {
       ->required();
   arguments->data.add_to(command);
   command
-      ->add_option("-o,--output", arguments->output,
-                   "JSON lines {\"index\", \"total\", \"components\"}; - is standard output")
+      ->add_option(
+          "-o,--output", arguments->output,
+          "JSON lines {\"index\", \"total\", \"components\"}, with \"deviation\" where the reward "
+          "knows it; - is standard output")
       ->capture_default_str();
   arguments->judging.add_to(command);
   command->callback([arguments] { score(*arguments); });

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <set>
 
 #include "data/conversation.h"
@@ -11,15 +10,13 @@
 #include "guerdon/base/error.h"
 #include "guerdon/base/file.h"
 #include "guerdon/data/reader.h"
-#include "guerdon/math/calibration.h"
+#include "guerdon/math/steps.h"
 
 namespace guerdon::eval {
 
 namespace fs = std::filesystem;
 
 namespace {
-
-constexpr double kLeast = 1e-6;  // of a probability that is divided by, or its complement
 
 /// A file of columns as rows. Values that are no lists stand in every row.
 std::vector<Fields> rows_of_columns(const Json& columns, const std::string& file) {
@@ -68,7 +65,7 @@ double one_score(const Json& value, const Fields& row, const std::string& name,
     if (!step.is_number()) refuse(step);
     steps.push_back(step.get<double>());
   }
-  return reduce_steps(steps, reduction);
+  return math::reduce_steps(steps, reduction);
 }
 
 std::vector<double> score_list(const Json& value, const Fields& row, const std::string& name,
@@ -127,41 +124,6 @@ void give_scores(Item& item, const GivenScores& given, const std::string& where)
 }
 
 }  // namespace
-
-const std::vector<std::string>& step_reductions() {
-  static const std::vector<std::string> names{"min",  "max",        "product",   "geometric_mean",
-                                              "mean", "mean_logit", "mean_odds", "last"};
-  return names;
-}
-
-double reduce_steps(std::span<const double> steps, const std::string& how) {
-  const auto mean = [&](auto&& of) {
-    double sum = 0;
-    for (const double p : steps) sum += of(p);
-    return sum / static_cast<double>(steps.size());
-  };
-  const auto inside = [](double p) { return std::clamp(p, kLeast, 1 - kLeast); };
-  const auto product = [&] {
-    return std::accumulate(steps.begin(), steps.end(), 1.0, std::multiplies<>());
-  };
-  if (std::find(step_reductions().begin(), step_reductions().end(), how) ==
-      step_reductions().end()) {
-    fail_settings("step reduction " + show(how),
-                  "no such reduction" + did_you_mean(how, step_reductions()));
-  }
-  if (steps.empty()) return 0.5;
-  if (how == "min") return *std::min_element(steps.begin(), steps.end());
-  if (how == "max") return *std::max_element(steps.begin(), steps.end());
-  if (how == "product") return product();
-  if (how == "geometric_mean") return std::pow(product(), 1 / static_cast<double>(steps.size()));
-  if (how == "mean") return mean([](double p) { return p; });
-  if (how == "mean_logit") {
-    return math::sigmoid(
-        mean([&](double p) { return std::log(inside(p)) - std::log1p(-inside(p)); }));
-  }
-  if (how == "mean_odds") return mean([&](double p) { return inside(p) / (1 - inside(p)); });
-  return steps.back();
-}
 
 Item begin_item(const Fields& row, const RowForm& form) {
   Item item;

@@ -81,6 +81,8 @@ std::vector<std::vector<ResponseScore>> score_rows(Reward& reward, std::span<con
   const Tensor total = scores.total.to(at::kDouble).contiguous();
   const Tensor components =
       scores.components.defined() ? scores.components.to(at::kDouble).contiguous() : Tensor();
+  const Tensor deviation =
+      scores.deviation.defined() ? scores.deviation.to(at::kDouble).contiguous() : Tensor();
   std::vector<std::vector<ResponseScore>> out(rows.size());
   for (size_t r = 0; r < rows.size(); ++r) {
     for (int64_t at = groups[r]; at < groups[r + 1]; ++at) {
@@ -91,6 +93,9 @@ std::vector<std::vector<ResponseScore>> score_rows(Reward& reward, std::span<con
       for (size_t k = 0; components.defined() && k < scores.names.size(); ++k) {
         score.components.emplace_back(scores.names[k],
                                       components[at][static_cast<int64_t>(k)].item<double>());
+        if (!deviation.defined()) continue;
+        const double own = deviation[at][static_cast<int64_t>(k)].item<double>();
+        if (std::isfinite(own)) score.deviations.emplace_back(scores.names[k], own);
       }
       out[r].push_back(std::move(score));
     }

@@ -174,7 +174,10 @@ NamedTensors stored_tensors(const std::vector<StoredTensor>& stored,
 std::string config_text(const data::ModelConfig& config, const Json& changes,
                         const SaveOptions& options) {
   Json json = *config.json;
-  for (const auto& [key, value] : changes.items()) json[key] = value;
+  for (const auto& [key, value] : changes.items()) {
+    json[key] = value;
+    if (value.is_null()) json.erase(key);
+  }
   const char* dtype = options.dtype == at::kFloat      ? "float32"
                       : options.dtype == at::kBFloat16 ? "bfloat16"
                       : options.dtype == at::kHalf     ? "float16"

@@ -51,7 +51,8 @@ NamedTensors stored_tensors(const std::vector<StoredTensor>& stored,
                             const torch::nn::Module& module, const data::ModelConfig& config,
                             at::ScalarType dtype);
 
-/// config.json with the keys of the source and these in addition or in their place.
+/// config.json with the keys of the source and these in addition or in their place; null takes one
+/// away.
 std::string config_text(const data::ModelConfig& config, const Json& changes,
                         const SaveOptions& options);
 /// Tokenizer, chat template and, with `generation`, generation_config.json from options.assets.

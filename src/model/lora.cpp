@@ -11,6 +11,7 @@
 #include "guerdon/model/reward_model.h"
 #include "model/folder.h"
 #include "model/modules.h"
+#include "model/reward_head.h"
 
 namespace guerdon::model {
 namespace fs = std::filesystem;
@@ -152,6 +153,11 @@ void write(NewFolder& folder, const Backbone& body, const RewardModel* reward,
     tensors.emplace_back("base_model.model." + head + ".weight", reward->head_weight().detach());
     if (reward->head_bias().defined())
       tensors.emplace_back("base_model.model." + head + ".bias", reward->head_bias().detach());
+  }
+  if (reward) {
+    Json keys = Json::object();
+    keys.merge_patch(head_keys(*reward));
+    folder.add(kHeadFile, keys.dump(2) + "\n");
   }
   write_checked(folder, "adapter_model.safetensors", tensors);
   folder.add("adapter_config.json", config.dump(2) + "\n");

@@ -21,15 +21,39 @@ Tensor float_tensor(const std::vector<float>& values) {
   return out;
 }
 
-// Longest common prefix that leaves every sequence a token of its own.
-int64_t shared_prefix(std::span<const Sequence> group) {
-  if (group.size() < 2) return 0;
-  const std::vector<int64_t>& first = group[0].tokens;
-  auto length = static_cast<int64_t>(first.size()) - 1;
-  for (const Sequence& other : group.subspan(1)) {
-    length = std::min(length, static_cast<int64_t>(other.tokens.size()) - 1);
-    length = std::mismatch(first.begin(), first.begin() + length, other.tokens.begin()).first -
-             first.begin();
+/// For each sequence of a group the longest one that it is a beginning of, itself where there is
+/// none. One with targets stands alone.
+std::vector<size_t> containers(std::span<const Sequence> group) {
+  std::vector<size_t> out(group.size());
+  for (size_t i = 0; i < group.size(); ++i) {
+    const std::vector<int64_t>& own = group[i].tokens;
+    out[i] = i;
+    for (size_t k = 0; k < group.size() && group[i].weight.empty(); ++k) {
+      const std::vector<int64_t>& other = group[k].tokens;
+      if (other.size() > own.size() && other.size() > group[out[i]].tokens.size() &&
+          std::equal(own.begin(), own.end(), other.begin()))
+        out[i] = k;
+    }
+  }
+  return out;
+}
+
+// Longest common prefix that leaves every sequence that stands alone a token of its own.
+int64_t shared_prefix(std::span<const Sequence> group, const std::vector<size_t>& container) {
+  const std::vector<int64_t>* first = nullptr;
+  int64_t length = 0;
+  for (size_t i = 0; i < group.size(); ++i) {
+    if (container[i] != i) continue;
+    const std::vector<int64_t>& other = group[i].tokens;
+    const auto most = static_cast<int64_t>(other.size()) - 1;
+    if (first == nullptr) {
+      first = &other;
+      length = most;
+      continue;
+    }
+    length = std::min(length, most);
+    length = std::mismatch(first->begin(), first->begin() + length, other.begin()).first -
+             first->begin();
   }
   return length;
 }
@@ -54,23 +78,36 @@ class Packer {
       for (const auto& [name, values] : sequence.columns) columns_[name];
   }
 
-  void add_group(std::span<const Sequence> group, int64_t shared) {
+  /// `container` as containers() gives it; empty: nothing is shared.
+  void add_group(std::span<const Sequence> group, const std::vector<size_t>& container) {
+    const auto alone = [&](size_t i) { return container.empty() || container[i] == i; };
+    size_t standing = 0;
+    for (size_t i = 0; i < group.size(); ++i) standing += alone(i);
+    const int64_t shared = standing < 2 || container.empty() ? 0 : shared_prefix(group, container);
     int64_t parent = -1;
     const auto parent_begin = static_cast<int64_t>(tokens_.size());
-    if (shared > 0) {
-      add_tokens(group[0], 0, shared);
-      parent = static_cast<int64_t>(segments_.size());
-      segments_.push_back({parent_begin, parent_begin + shared});
-    }
-    for (const Sequence& sequence : group) {
-      const auto begin = static_cast<int64_t>(tokens_.size());
+    const auto first_row = static_cast<int64_t>(last_.size());
+    std::vector<int64_t> begins(group.size());
+    for (size_t i = 0; i < group.size(); ++i) {
+      if (!alone(i)) continue;
+      const Sequence& sequence = group[i];
+      if (shared > 0 && parent < 0) {
+        add_tokens(sequence, 0, shared);
+        parent = static_cast<int64_t>(segments_.size());
+        segments_.push_back({parent_begin, parent_begin + shared});
+      }
       const auto length = static_cast<int64_t>(sequence.tokens.size());
+      const auto begin = begins[i] = static_cast<int64_t>(tokens_.size());
       add_tokens(sequence, shared, length);
-      const auto row = static_cast<int64_t>(last_.size());
+      const auto row = first_row + static_cast<int64_t>(i);
       segments_.push_back({begin, begin + length - shared, parent, row});
-      last_.push_back(begin + length - shared - 1);
       add_targets(sequence, row,
-                  [&](int64_t i) { return i < shared ? parent_begin + i : begin + i - shared; });
+                  [&](int64_t t) { return t < shared ? parent_begin + t : begin + t - shared; });
+    }
+    for (size_t i = 0; i < group.size(); ++i) {
+      const int64_t begin = begins[container.empty() ? i : container[i]];
+      const auto end = static_cast<int64_t>(group[i].tokens.size()) - 1;
+      last_.push_back(end < shared ? parent_begin + end : begin + end - shared);
     }
   }
 
@@ -149,7 +186,8 @@ PackedBatch pack(std::span<const Sequence> sequences, std::span<const int64_t> g
   for (size_t g = 0; g + 1 < offsets.size(); ++g) {
     const auto group = sequences.subspan(static_cast<size_t>(offsets[g]),
                                          static_cast<size_t>(offsets[g + 1] - offsets[g]));
-    packer.add_group(group, options.share_prefixes ? shared_prefix(group) : 0);
+    packer.add_group(group, options.share_prefixes && group.size() > 1 ? containers(group)
+                                                                       : std::vector<size_t>());
   }
   return packer.finish();
 }
@@ -161,7 +199,8 @@ Batch take(const Batch& batch, std::span<const int64_t> groups) {
 
   // The segments that the chosen rows need, in their new order, and where each packed position
   // goes.
-  std::vector<size_t> segment_of_row(static_cast<size_t>(whole.rows()));
+  constexpr size_t kNone = std::numeric_limits<size_t>::max();  // a row inside another one's
+  std::vector<size_t> segment_of_row(static_cast<size_t>(whole.rows()), kNone);
   for (size_t s = 0; s < whole.segments.size(); ++s)
     if (whole.segments[s].row >= 0) segment_of_row[static_cast<size_t>(whole.segments[s].row)] = s;
   std::vector<int64_t> rows, new_offsets{0}, from;
@@ -183,6 +222,8 @@ Batch take(const Batch& batch, std::span<const int64_t> groups) {
     GUERDON_CHECK(g >= 0 && g < group_count, "take: group ", g, " of ", group_count);
     for (int64_t r = offsets[static_cast<size_t>(g)]; r < offsets[static_cast<size_t>(g) + 1];
          ++r) {
+      rows.push_back(r);
+      if (segment_of_row[static_cast<size_t>(r)] == kNone) continue;
       std::vector<size_t>
           chain;  // the row's own segment, then its ancestors that are not there yet
       for (auto s = static_cast<int64_t>(segment_of_row[static_cast<size_t>(r)]);
@@ -191,8 +232,7 @@ Batch take(const Batch& batch, std::span<const int64_t> groups) {
         chain.push_back(static_cast<size_t>(s));
       GUERDON_CHECK(!chain.empty(), "take: group ", g, " is asked for twice");
       for (auto s = chain.rbegin(); s != chain.rend(); ++s) add_segment(*s);
-      segments.back().row = static_cast<int64_t>(rows.size());
-      rows.push_back(r);
+      segments.back().row = static_cast<int64_t>(rows.size()) - 1;
     }
     new_offsets.push_back(static_cast<int64_t>(rows.size()));
   }
@@ -251,15 +291,8 @@ Batch take(const Batch& batch, std::span<const int64_t> groups) {
 }
 
 int64_t unshared_tokens(const PackedBatch& batch) {
-  std::vector<int64_t> depth(batch.segments.size());  // tokens of a segment and its ancestors
-  int64_t sum = 0;
-  for (size_t s = 0; s < batch.segments.size(); ++s) {
-    const Segment& segment = batch.segments[s];
-    depth[s] = segment.end - segment.begin +
-               (segment.parent < 0 ? 0 : depth[static_cast<size_t>(segment.parent)]);
-    if (segment.row >= 0) sum += depth[s];
-  }
-  return sum;
+  if (batch.rows() == 0) return 0;
+  return (batch.positions.index_select(0, batch.last) + 1).sum().item<int64_t>();
 }
 
 }  // namespace guerdon

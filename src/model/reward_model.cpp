@@ -6,23 +6,13 @@
 #include "guerdon/base/error.h"
 #include "guerdon/base/log.h"
 #include "guerdon/model/lora.h"
+#include "guerdon/text/tokenizer.h"
 #include "model/folder.h"
+#include "model/reward_head.h"
 
 namespace guerdon::model {
 namespace fs = std::filesystem;
 namespace {
-
-// Keys of config.json.
-constexpr const char* kPoolingKey = "guerdon_pooling";
-constexpr const char* kWeightsKey = "guerdon_score_weights";
-
-bool is_roberta(const data::ModelConfig& config) { return config.family.ends_with("roberta"); }
-
-/// Name of the head's weight in files, without ".weight".
-std::string head_name(const data::ModelConfig& config) {
-  if (config.decoder()) return "score";
-  return is_roberta(config) ? "classifier.out_proj" : "classifier";
-}
 
 /// The body's tensors as *ForSequenceClassification names them: RoBERTa's pooler is part of its
 /// head.
@@ -34,133 +24,69 @@ TensorNames names_of(const data::ModelConfig& config, const Backbone& body) {
   return names;
 }
 
-std::optional<Pooling> pooling_named(const std::string& name) {
-  if (name == "last") return Pooling::last;
-  if (name == "cls") return Pooling::cls;
-  if (name == "mean") return Pooling::mean;
-  if (name == "pooler") return Pooling::pooler;
-  return std::nullopt;
-}
-
-std::string name_of(Pooling pooling) {
-  switch (pooling) {
-    case Pooling::last: return "last";
-    case Pooling::cls: return "cls";
-    case Pooling::mean: return "mean";
-    case Pooling::pooler: return "pooler";
+/// The LM head's row of the first text's token less that of the second's, [hidden].
+Tensor contrast_row(const ModelTensors& files, const std::vector<StoredTensor>& names,
+                    const data::ModelConfig& config, const fs::path& folder,
+                    const std::vector<std::string>& texts) {
+  const data::DecoderConfig* decoder = config.decoder();
+  std::string head = config.family == "gpt_neox" ? "embed_out.weight" : "lm_head.weight";
+  for (const StoredTensor& tensor : names)
+    if (decoder && decoder->tied_embeddings && tensor.parts[0] == "embedding.weight")
+      head = tensor.name;
+  if (!decoder || files.find(head) == nullptr)
+    fail_input(files.where(), "has no LM head, and contrast compares two of its rows");
+  if (decoder->final_softcap > 0)
+    fail_input(config.where, "caps its logits: their difference is no difference of rows");
+  const text::Tokenizer tokenizer = text::Tokenizer::load(folder);
+  std::vector<int64_t> first;
+  for (const std::string& text : texts) {
+    const std::vector<int64_t> ids = tokenizer.encode(text);
+    if (ids.empty()) fail_settings("key contrast", show(text) + " has no token");
+    if (ids.size() > 1)
+      log::warning(str("contrast: ", show(text), " is ", ids.size(), " tokens; the first is read"));
+    first.push_back(ids[0]);
   }
-  return {};
+  if (first[0] == first[1])
+    fail_input(folder.string(),
+               show(texts[0]) + " and " + show(texts[1]) + " begin with the same token",
+               "other texts, for instance with a space before them");
+  const Tensor rows = files.load(head).index_select(0, at::tensor(first, at::kLong));
+  return rows[0].to(at::kFloat) - rows[1].to(at::kFloat);
 }
 
-Pooling default_pooling(const data::ModelConfig& config, const fs::path& folder) {
-  if (config.decoder()) return Pooling::last;
-  if (config.json->contains(kPoolingKey)) {
-    const Json& value = config.json->at(kPoolingKey);
-    const auto pooling = value.is_string() ? pooling_named(value.get<std::string>()) : std::nullopt;
-    if (!pooling)
-      fail_input(config.where + ": key " + kPoolingKey,
-                 "unknown pooling " + value.dump() + " (have: cls, last, mean, pooler)");
-    return *pooling;
-  }
-  if (const fs::path file = folder / "1_Pooling" / "config.json"; fs::exists(file)) {
-    const Json json = read_json(file);
-    const auto on = [&](const char* key) {
-      return json.is_object() && json.contains(key) && json.at(key) == true;
-    };
-    if (on("pooling_mode_mean_tokens")) return Pooling::mean;
-    if (on("pooling_mode_cls_token")) return Pooling::cls;
-    fail_input(file.string(), "asks for a pooling that guerdon does not have (have: cls, mean)");
-  }
-  return Pooling::pooler;
-}
-
-/// Outputs of the head that the files hold, 0 when they hold none.
-int64_t stored_outputs(const ModelTensors& files, const data::ModelConfig& config) {
-  const data::TensorEntry* head = files.find(head_name(config) + ".weight");
-  if (head == nullptr) return 0;
-  const bool fits =
-      head->shape.size() == 2 && head->shape[0] > 0 && head->shape[1] == config.hidden_size();
-  return fits ? head->shape[0] : -1;
-}
-
-[[noreturn]] void refuse_head(const ModelTensors& files, const data::ModelConfig& config,
-                              const std::string& hint = {}) {
-  const std::string name = head_name(config) + ".weight";
-  std::string shape;
-  for (const int64_t size : files.find(name)->shape) shape += str(shape.empty() ? "" : ", ", size);
-  fail_input(files.where() + ": tensor " + show(name),
-             str("has shape [", shape, "], a reward head needs [1, ", config.hidden_size(), "]"),
-             hint);
-}
-
-std::vector<std::string> stored_labels(const data::ModelConfig& config, int64_t outputs) {
-  std::vector<std::string> out;
-  const auto names = config.json->find("id2label");
-  for (int64_t i = 0; i < outputs; ++i) {
-    const std::string key = std::to_string(i);
-    const bool named = names != config.json->end() && names->is_object() && names->contains(key) &&
-                       (*names)[key].is_string();
-    out.push_back(named ? (*names)[key].get<std::string>() : "LABEL_" + key);
-  }
+/// Several outputs as one, the score that they make.
+std::shared_ptr<RewardModel> merged(const RewardModel& model, std::shared_ptr<Backbone> body) {
+  auto out = std::make_shared<RewardModel>(std::move(body), model.pooling());
+  out->set_presentation(model.presentation());
+  const Tensor weights =
+      at::tensor(model.readout().output_weights(), model.head_weight().options());
+  out->head_weight().copy_(weights.unsqueeze(0).matmul(model.head_weight()));
+  if (out->head_bias().defined())
+    out->head_bias().copy_((weights * model.head_bias()).sum().unsqueeze(0));
   return out;
 }
 
-std::vector<double> stored_weights(const data::ModelConfig& config, size_t outputs) {
-  const auto found = config.json->find(kWeightsKey);
-  if (found == config.json->end()) return {};
-  const bool numbers = found->is_array() && found->size() == outputs &&
-                       std::all_of(found->begin(), found->end(),
-                                   [](const Json& value) { return value.is_number(); });
-  if (!numbers)
-    fail_input(config.where + ": key " + kWeightsKey,
-               str("must be a list of ", outputs, " numbers, one for each output of the head"));
-  return found->get<std::vector<double>>();
-}
-
-/// What the head that is there, or the new one, gives.
-HeadOutputs head_outputs(const ModelTensors& files, const data::ModelConfig& config,
-                         const RewardLoadOptions& options) {
-  const int64_t stored = stored_outputs(files, config);
-  if (stored < 0) refuse_head(files, config);
-  const std::vector<std::string>& wanted = options.labels;
-  HeadOutputs out;
-  if (!wanted.empty()) out.labels = wanted;
-  if (stored > 0) {
-    const auto outputs = static_cast<size_t>(stored);
-    if (!wanted.empty() && wanted.size() != outputs)
-      fail_input(files.where() + ": tensor " + show(head_name(config) + ".weight"),
-                 str("is a head of ", stored, " outputs, and ", wanted.size(), " are wanted"),
-                 "start from the model without its head, or from one with as many outputs");
-    if (wanted.empty()) out.labels = stored_labels(config, stored);
-    out.weights = stored_weights(config, outputs);
-  } else {
-    out.weights.clear();
-  }
-  const size_t outputs = out.labels.size();
-  if (!options.weights.empty()) {
-    if (options.weights.size() != outputs)
-      fail_settings(config.where, str("the head has ", outputs, " outputs, got ",
-                                      options.weights.size(), " weights"));
-    out.weights = options.weights;
-  }
-  if (out.weights.empty()) {
-    if (outputs > 1 && wanted.empty())
-      refuse_head(files, config,
-                  "weights say how several outputs make one score: {\"use\": \"model\", "
-                  "\"weights\": [...]}");
-    out.weights.assign(outputs, 1.0 / static_cast<double>(outputs));
-  }
-  return out;
+/// The head that an adapter brings, if it brings one.
+std::optional<StoredHead> adapter_head(const data::ModelConfig& config, const fs::path& adapter) {
+  if (!adapter_has_head(adapter)) return std::nullopt;
+  const fs::path file = adapter / kHeadFile;
+  const Json keys = fs::exists(file) ? read_json(file) : Json::object();
+  if (!keys.is_object()) fail_input(file.string(), "must be a JSON object");
+  StoredHead head =
+      stored_head(ModelTensors::of_file(adapter / "adapter_model.safetensors"),
+                  "base_model.model." + head_name(config) + ".weight", config, keys, file.string());
+  if (head.outputs == 0) fail_input(head.tensor, "is missing, and modules_to_save names it");
+  return head;
 }
 
 }  // namespace
 
-RewardModel::RewardModel(std::shared_ptr<Backbone> body, Pooling pooling, HeadOutputs outputs)
-    : body_(std::move(body)), pooling_(pooling), head_(std::move(outputs)) {
-  GUERDON_CHECK(!head_.labels.empty() && head_.labels.size() == head_.weights.size(), "a head of ",
-                head_.labels.size(), " outputs with ", head_.weights.size(), " weights");
+RewardModel::RewardModel(std::shared_ptr<Backbone> body, Pooling pooling, Readout readout)
+    : body_(std::move(body)), pooling_(pooling), readout_(std::move(readout)) {
+  const int64_t count = readout_.outputs();
+  GUERDON_CHECK(count > 0 && readout_.names.size() == readout_.weights.size(), "a head of ", count,
+                " outputs with ", readout_.weights.size(), " weights");
   register_module("body", body_);
-  const auto count = static_cast<int64_t>(head_.labels.size());
   const at::TensorOptions options = at::TensorOptions(at::kFloat).device(body_->options().device);
   head_weight_ = register_parameter("head", at::empty({count, body_->hidden_size()}, options));
   if (config().encoder()) head_bias_ = register_parameter("head_bias", at::empty({count}, options));
@@ -177,11 +103,6 @@ Tensor RewardModel::outputs_of(const Tensor& states) const {
   return head_bias_.defined() ? outputs + head_bias_ : outputs;
 }
 
-Tensor RewardModel::score_of(const Tensor& outputs) const {
-  if (head_.weights == std::vector<double>{1.0}) return outputs.squeeze(-1);
-  return (outputs * at::tensor(head_.weights, outputs.options())).sum(-1);
-}
-
 std::optional<int64_t> RewardModel::position_limit() const {
   if (const data::EncoderConfig* encoder = config().encoder())
     return encoder->max_positions - encoder->position_offset;
@@ -189,27 +110,34 @@ std::optional<int64_t> RewardModel::position_limit() const {
   return decoder.ropes.empty() ? std::optional(decoder.max_positions) : std::nullopt;
 }
 
+data::EncodeOptions RewardModel::encode_options() const {
+  const bool whole = presentation_.step_separator.empty();
+  return {.append_eos = config().decoder() != nullptr && whole, .question = presentation_.question};
+}
+
 std::shared_ptr<RewardModel> load_reward_model(const fs::path& path,
                                                const RewardLoadOptions& options) {
   const auto [folder, adapter] = data::find_model(path);
   if (!adapter.empty()) {
-    // The base's head, or a new one, makes room for the adapter's own.
-    RewardLoadOptions base = options;
-    base.new_head = options.new_head || adapter_has_head(adapter);
-    const std::shared_ptr<RewardModel> model = load_reward_model(folder, base);
-    if (options.load.model.device.is_meta()) return model;
-    load_adapter(*model, "default", adapter);
-    merge_adapter(model->body(), "default");
+    auto model = load_adapted_reward_model(folder, adapter, options);
+    if (!options.load.model.device.is_meta()) merge_adapter(model->body(), "default");
     return model;
   }
   const data::ModelConfig config = data::read_model_config(folder);
   const ModelTensors files = ModelTensors::of_folder(folder);
   const std::string head = head_name(config);
-  const bool there = stored_outputs(files, config) != 0;
-  if (!there && !options.new_head)
+  StoredHead stored = stored_head(files, head + ".weight", config, *config.json, config.where);
+  if (options.replace_head) stored.outputs = 0;
+  const bool there = stored.outputs > 0;
+  const bool contrast = !options.contrast.empty();
+  GUERDON_CHECK(!contrast || options.contrast.size() == 2, "contrast: two texts, got ",
+                options.contrast.size());
+  if (there && contrast)
+    fail_input(stored.tensor, "is a reward head already, and contrast makes one of the LM head");
+  if (!there && !options.new_head && !contrast)
     fail_input(files.where() + ": tensor " + show(head + ".weight"),
                "is missing: this model has no reward head", "guerdon train reward makes one");
-  const HeadOutputs outputs = head_outputs(files, config, options);
+  const Readout readout = readout_of(stored, options);
   const Pooling pooling = options.pooling.value_or(default_pooling(config, folder));
   if (config.decoder() && pooling != Pooling::last)
     fail_input(config.where, "a decoder is pooled at the last token");
@@ -228,39 +156,96 @@ std::shared_ptr<RewardModel> load_reward_model(const fs::path& path,
   const bool new_pooler = std::any_of(names.begin(), names.end(), is_new);
   std::erase_if(names, is_new);
   check_tensors(files, names, *skeleton, config);
-  const bool merges = options.merge_outputs && outputs.labels.size() > 1;
-  if (options.load.model.device.is_meta())
-    return std::make_shared<RewardModel>(skeleton, pooling, merges ? HeadOutputs{} : outputs);
+  const bool merges = options.merge_outputs && readout.outputs() > 1;
+  if (merges && !readout.is_linear())
+    fail_input(stored.tensor,
+               "has outputs whose score is no weighted sum of them, and one output "
+               "is wanted",
+               "start from the model without its head, or from one that learnt by mse");
+  const Presentation presentation =
+      options.presentation.value_or(stored_presentation(stored.keys, stored.where));
+  if (options.load.model.device.is_meta()) {
+    auto model = std::make_shared<RewardModel>(skeleton, pooling, merges ? Readout{} : readout);
+    model->set_presentation(presentation);
+    return model;
+  }
 
   const std::shared_ptr<Backbone> body = make_backbone(config, options.load.model, with_pooler);
-  auto model = std::make_shared<RewardModel>(body, pooling, outputs);
+  auto model = std::make_shared<RewardModel>(body, pooling, readout);
+  model->set_presentation(presentation);
   if (new_pooler) initialise(model->body(), options.seed);
   copy_tensors(files, names, model->body(), config, options.load.allow_nonfinite);
   const at::NoGradGuard no_grad;
   if (there) {
-    std::vector<StoredTensor> stored{{.name = head + ".weight", .parts = {"head"}}};
+    std::vector<StoredTensor> tensors{{.name = head + ".weight", .parts = {"head"}}};
     if (model->head_bias().defined())
-      stored.push_back({.name = head + ".bias", .parts = {"head_bias"}});
-    check_tensors(files, stored, *model, config);
-    copy_tensors(files, stored, *model, config, options.load.allow_nonfinite);
+      tensors.push_back({.name = head + ".bias", .parts = {"head_bias"}});
+    check_tensors(files, tensors, *model, config);
+    copy_tensors(files, tensors, *model, config, options.load.allow_nonfinite);
   } else {
+    if (contrast && readout.form.name != "value")
+      fail_input(config.where,
+                 "contrast gives plain numbers, and the outputs are " + readout.form.name);
     model->head_weight().copy_(
-        normal_numbers({static_cast<int64_t>(outputs.labels.size()), config.hidden_size()},
-                       config.initializer_range, options.seed, "score.weight"));
+        contrast ? contrast_row(files, names, config, folder, options.contrast)
+                 : normal_numbers(model->head_weight().sizes(), config.initializer_range,
+                                  options.seed, "score.weight"));
     if (model->head_bias().defined()) model->head_bias().zero_();
-    log::info(str(folder.string(), ": has no reward head; starts with a new one"));
+    if (!options.replace_head && !contrast)
+      log::info(str(folder.string(), ": has no reward head; starts with a new one"));
   }
   warn_of_unexpected(files, names,
                      {"lm_head.weight", "embed_out.weight", head + ".weight", head + ".bias",
                       "pooler.dense.weight", "pooler.dense.bias", "bert.pooler.dense.weight",
                       "bert.pooler.dense.bias"});
-  if (!merges) return model;
-  const auto merged = std::make_shared<RewardModel>(body, pooling);
-  const Tensor weights = at::tensor(outputs.weights, at::kFloat).to(model->head_weight().device());
-  merged->head_weight().copy_(weights.unsqueeze(0).matmul(model->head_weight()));
-  if (merged->head_bias().defined())
-    merged->head_bias().copy_((weights * model->head_bias()).sum().unsqueeze(0));
-  return merged;
+  return merges ? merged(*model, body) : model;
+}
+
+std::shared_ptr<RewardModel> load_adapted_reward_model(const fs::path& folder,
+                                                       const fs::path& adapter,
+                                                       const RewardLoadOptions& options,
+                                                       const std::string& name) {
+  RewardLoadOptions base = options;
+  if (const auto head = adapter_head(data::read_model_config(folder), adapter)) {
+    base.new_head = base.replace_head = true;
+    base.readout = readout_of(*head, options);
+    if (!base.pooling) base.pooling = stored_pooling(head->keys, head->where);
+    if (!base.presentation) base.presentation = stored_presentation(head->keys, head->where);
+  }
+  const std::shared_ptr<RewardModel> model = load_reward_model(folder, base);
+  if (!options.load.model.device.is_meta()) load_adapter(*model, name, adapter);
+  return model;
+}
+
+std::vector<std::shared_ptr<RewardModel>> load_adapted_ensemble(const std::vector<fs::path>& paths,
+                                                                const RewardLoadOptions& options) {
+  const std::vector<std::string> names = member_names(static_cast<int64_t>(paths.size()));
+  std::vector<std::shared_ptr<RewardModel>> out;
+  fs::path base;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    const auto [folder, adapter] = data::find_model(paths[i]);
+    if (adapter.empty())
+      fail_input(paths[i].string(), "is no adapter: these members share the body of one model",
+                 "{\"use\": \"ensemble\", \"of\": [...]} takes whole models");
+    if (i == 0) {
+      base = folder;
+      out.push_back(load_adapted_reward_model(folder, adapter, options, names[i]));
+      continue;
+    }
+    if (!fs::equivalent(folder, base))
+      fail_input(paths[i].string(),
+                 "is an adapter of " + folder.string() + ", the first one of " + base.string());
+    const RewardModel& first = *out.front();
+    const auto head = adapter_head(first.config(), adapter);
+    if (!head) fail_input(adapter.string(), "brings no reward head of its own");
+    const Pooling pooling = stored_pooling(head->keys, head->where).value_or(first.pooling());
+    out.push_back(
+        std::make_shared<RewardModel>(first.shared_body(), pooling, readout_of(*head, options)));
+    out.back()->set_presentation(
+        options.presentation.value_or(stored_presentation(head->keys, head->where)));
+    load_adapter(*out.back(), names[i], adapter);
+  }
+  return out;
 }
 
 void write_reward_model(NewFolder& folder, const RewardModel& model, const SaveOptions& options) {
@@ -274,22 +259,9 @@ void write_reward_model(NewFolder& folder, const RewardModel& model, const SaveO
 
   const bool transformers_pools_so =
       model.pooling() == Pooling::last || model.pooling() == Pooling::pooler;
-  const HeadOutputs& outputs = model.head();
-  Json labels = Json::object(), ids = Json::object();
-  for (size_t i = 0; i < outputs.labels.size(); ++i) {
-    labels[std::to_string(i)] = outputs.labels[i];
-    ids[outputs.labels[i]] = i;
-  }
-  Json changes = {
-      {"architectures", Json::array({transformers_pools_so ? classes_of(config).classifier
-                                                           : classes_of(config).body})},
-      {"num_labels", outputs.labels.size()},
-      {"id2label", labels},
-      {"label2id", ids}};
-  if (outputs.labels.size() > 1) changes["problem_type"] = "regression";
-  if (outputs.labels.size() > 1 || config.json->contains(kWeightsKey))
-    changes[kWeightsKey] = outputs.weights;
-  if (!transformers_pools_so) changes[kPoolingKey] = name_of(model.pooling());
+  Json changes = head_keys(model);
+  changes["architectures"] = Json::array(
+      {transformers_pools_so ? classes_of(config).classifier : classes_of(config).body});
   folder.add("config.json", config_text(config, changes, options));
   copy_assets(folder, options, false);
 }

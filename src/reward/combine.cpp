@@ -23,14 +23,20 @@ struct Gathered {
 Gathered gather(std::vector<RewardChild>& children, const RewardBatch& batch) {
   Gathered g;
   const auto n = static_cast<int64_t>(batch.rollouts.size());
-  std::vector<Tensor> columns;
+  std::vector<Tensor> columns, deviations;
+  const Tensor unknown = at::full({n}, kNone, at::kFloat);
+  bool deviate = false;
   for (RewardChild& child : children) {
     Scores s = child.reward->score(batch);
     g.result.names.push_back(child.name);
     columns.push_back(s.total);
+    deviations.push_back(unknown);
+    deviate = deviate || s.deviation.defined();
     for (size_t k = 0; k < s.names.size(); ++k) {
+      const auto column = static_cast<int64_t>(k);
       g.result.names.push_back(child.name + "/" + s.names[k]);
-      columns.push_back(s.components.select(1, static_cast<int64_t>(k)));
+      columns.push_back(s.components.select(1, column));
+      deviations.push_back(s.deviation.defined() ? s.deviation.select(1, column) : unknown);
     }
     for (const auto& [name, count] : s.counts) g.result.counts[name] += count;
     if (!s.notes.empty()) {
@@ -52,6 +58,7 @@ Gathered gather(std::vector<RewardChild>& children, const RewardBatch& batch) {
     g.children.push_back(std::move(s));
   }
   g.result.components = at::stack(columns, 1);
+  if (deviate) g.result.deviation = at::stack(deviations, 1);
   g.result.total = at::full({n}, kNone, at::kFloat);
   g.result.verdicts.assign(static_cast<size_t>(n), Verdict::no_opinion);
   return g;
@@ -162,6 +169,35 @@ void describe(SettingList& field, Gate::Options& o) {
         "Least score of the first reward that lets the second one through");
   field("otherwise", o.otherwise, "Score where it does not");
 }
+
+Ensemble::Ensemble(const Options& options, std::vector<RewardChild> children)
+    : options_(options), children_(std::move(children)) {}
+
+Scores Ensemble::score(const RewardBatch& batch) {
+  Gathered g = gather(children_, batch);
+  std::vector<Tensor> members;
+  for (size_t k = 0; k < children_.size(); ++k)
+    members.push_back(children_[k].weight * g.children[k].total);
+  const model::Numbers scores{at::stack(members, 1), {}};
+  const model::Numbers one = model::combine_members(scores, options_);
+  const Tensor total = one.value.contiguous();
+  for (size_t i = 0; i < batch.rollouts.size(); ++i) {
+    Verdict worst = Verdict::scored;
+    for (const Scores& child : g.children) worst = std::max(worst, verdict(child, i));
+    g.result.verdicts[i] = worst;
+    if (worst == Verdict::scored) set(g.result, i, total.const_data_ptr<float>()[i]);
+  }
+  Scores& out = g.result;
+  out.names.insert(out.names.begin(), "mean");
+  const Tensor rest =
+      out.deviation.defined() ? out.deviation : at::full_like(out.components, kNone);
+  out.components = at::cat({scores.value.mean(1, true), out.components}, 1);
+  out.deviation = at::cat({one.deviation.unsqueeze(1), rest}, 1);
+  return std::move(g.result);
+}
+
+void Ensemble::parts(Parts& parts) { parts_of(children_, parts); }
+void Ensemble::update(const Feedback& feedback) { update_all(children_, feedback); }
 
 CosineScaled::CosineScaled(const Options& options, std::vector<RewardChild> children)
     : options_(options), children_(std::move(children)) {

@@ -81,6 +81,8 @@ std::vector<RewardKind> built_in() {
                           "The first reward, less the others as far as they are above their rates",
                           2, 64),
       around<Route>("route", "The reward whose name the row says: one for each category", 1, 64),
+      around<Ensemble>("ensemble",
+                       "Several judges of the same thing as one, and how far they differ", 1, 64),
       reward_kind<Accuracy>("accuracy", "1 when the answer equals the one in the data"),
       reward_kind<Brevity>("brevity", "1 up to a number of characters, then falling to 0"),
       reward_kind<Exec>("exec", "A program that speaks JSON lines"),

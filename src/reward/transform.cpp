@@ -6,6 +6,7 @@
 
 #include "guerdon/base/error.h"
 #include "guerdon/base/settings.h"
+#include "guerdon/math/rating_distribution.h"
 
 namespace guerdon {
 namespace {
@@ -122,11 +123,37 @@ void describe(SettingList& field, Standardize::Options& o) {
   field("epsilon", o.epsilon, "Added to the deviation", {.above = 0.0});
 }
 
+// log P(rating) of a score that predicts a rating; SteerLM 2.0 reads a regression so.
+struct RatingLogProbability final : Transform {
+  struct Options {
+    int64_t rating = 4;
+    math::RatingDistributionOptions distribution;
+  };
+  explicit RatingLogProbability(const Options& options) : o(options) {}
+  void apply(std::span<double> scores, bool /*measuring*/) override {
+    constexpr double kLeast = 1e-30;  // an outcome that cannot be must not be -inf
+    for (double& x : scores) {
+      const auto p = math::rating_probabilities(x, o.distribution);
+      x = std::log(std::max(p[static_cast<size_t>(o.rating)], kLeast));
+    }
+  }
+  Options o;
+};
+
+void describe(SettingList& field, RatingLogProbability::Options& o) {
+  field("rating", o.rating, "The rating whose probability is asked for", {.min = 0});
+  field("levels", o.distribution.levels, "Ratings are 0 to levels - 1", {.min = 2, .max = 1000});
+  field("concentration", o.distribution.concentration, "Of the beta distribution",
+        {.max = 1e4, .above = 0.0});
+  field("edges", o.distribution.edges, "Ratings end halfway to the next, or have equal room",
+        {.choices = {"midpoints", "equal"}});
+}
+
 struct None {};
 void describe(SettingList&, None&) {}
 
-const std::vector<std::string> kNames = {"clip",        "scale",  "sigmoid",
-                                         "log_sigmoid", "center", "standardize"};
+const std::vector<std::string> kNames = {
+    "clip", "scale", "sigmoid", "log_sigmoid", "center", "standardize", "rating_log_probability"};
 
 template <class Options>
 Options read(const Json& node, const std::string& where, const std::string& path) {
@@ -150,6 +177,13 @@ std::unique_ptr<Transform> make(const Json& node, const std::string& where,
   if (use == "center") return std::make_unique<Center>(read<Center::Options>(node, where, path));
   if (use == "standardize")
     return std::make_unique<Standardize>(read<Standardize::Options>(node, where, path));
+  if (use == "rating_log_probability") {
+    const auto options = read<RatingLogProbability::Options>(node, where, path);
+    if (options.rating >= options.distribution.levels)
+      fail_settings(where,
+                    str("key ", path, ".rating: must be below levels, got ", options.rating));
+    return std::make_unique<RatingLogProbability>(options);
+  }
   if (use == "sigmoid") return read<None>(node, where, path), std::make_unique<Sigmoid>();
   if (use == "log_sigmoid") return read<None>(node, where, path), std::make_unique<LogSigmoid>();
   std::string known;

@@ -8,6 +8,7 @@
 #include "guerdon/base/error.h"
 #include "guerdon/base/file.h"
 #include "guerdon/base/log.h"
+#include "guerdon/math/steps.h"
 #include "train/frozen_body.h"
 #include "train/reward_beside.h"
 #include "train/reward_objective.h"
@@ -57,19 +58,33 @@ void refuse_attributes(const RewardSettings& s, const std::string& where) {
   }
 }
 
+/// What these settings say; the model's own where they say nothing.
+std::optional<model::Presentation> presentation_of(const RewardSettings& s) {
+  const bool steps = s.loss_type == "stepwise";
+  if (s.question.empty() && !steps) return std::nullopt;
+  model::Presentation out{.question = s.question};
+  if (steps) {
+    out.step_separator = s.step_separator;
+    out.step_reduction = s.step_reduction;
+  }
+  return out;
+}
+
 std::shared_ptr<model::RewardModel> load(const RewardSettings& s, const RewardObjective& objective,
                                          const std::string& path, uint64_t seed,
                                          at::Device device = at::kCPU) {
   model::ModelOptions options = model_options(s.train);
   options.device = device;
-  const model::HeadOutputs outputs = objective.outputs();
+  const std::optional<model::Readout> readout = objective.readout();
   return model::load_reward_model(path, {.load = {.model = options},
                                          .new_head = true,
                                          .seed = seed,
                                          .pooling = pooling_of(s.pooling),
-                                         .labels = outputs.labels,
-                                         .weights = outputs.weights,
-                                         .merge_outputs = outputs.labels.empty()});
+                                         .readout = readout,
+                                         .contrast = s.contrast,
+                                         .presentation = presentation_of(s),
+                                         .merge_outputs = !readout,
+                                         .replace_head = s.new_head});
 }
 
 /// A longer row would stop the run when its turn comes.
@@ -91,11 +106,6 @@ void freeze_shifts(model::RewardModel& model) {
       encoder ? guerdon::str("layer", encoder->layers - 1, ".mlp_output_norm") : "norm";
   for (auto& parameter : model.body().named_parameters())
     if (parameter.key() == last + ".bias") parameter.value().set_requires_grad(false);
-}
-
-/// A decoder's last token is its end; an encoder's tokenizer adds what its model wants.
-data::EncodeOptions encode_options(const model::RewardModel& model) {
-  return {.append_eos = model.config().decoder() != nullptr};
 }
 
 TruncationRule truncation(const RewardSettings& settings, const model::RewardModel& model,
@@ -134,7 +144,7 @@ class RewardModelling final : public Algorithm {
       : objective_(make_objective(settings, where)),
         folder_(model::model_folder(settings.train.model_name_or_path)),
         model_(load(settings, *objective_, settings.train.model_name_or_path, seed_of(settings))),
-        words_(folder_, settings.chat_template_path, encode_options(*model_)),
+        words_(folder_, settings.chat_template_path, model_->encode_options()),
         cut_(truncation(settings, *model_, where)),
         feed_(settings.train, where, without_targets(objective_->rows(words_, cut_), *model_)),
         besides_(make_besides(needs(settings, where, words_, cut_, *objective_, &feed_), model_)) {
@@ -250,9 +260,10 @@ void describe(SettingList& field, RewardSettings& s) {
   std::vector<std::string> loss_types = loss::pair_loss_types();
   for (const auto& more : {loss::list_loss_types(), loss::rating_loss_types()})
     loss_types.insert(loss_types.end(), more.begin(), more.end());
+  loss_types.emplace_back("stepwise");
   field("loss_type", s.loss_type,
         "What is learnt: pairs, by the logistic or the normal distribution's function of the "
-        "scores' difference; ranked lists; or ratings",
+        "scores' difference; ranked lists; ratings; or whether each step is right",
         {.choices = loss_types});
   field("pairing", s.pairing,
         "Of what pairs are made: given by the rows; or of single responses with the label true and "
@@ -268,6 +279,21 @@ void describe(SettingList& field, RewardSettings& s) {
         "Ratings: the fields that are learnt, each by outputs of its own");
   field("score_weights", s.score_weights,
         "Ratings: weights of the attributes in the score (empty: equal ones)");
+  field("uncertainty", s.uncertainty,
+        "Pairs: scores have a deviation beside them, which their difference is measured in (with "
+        "probit), or which they are drawn by",
+        {.choices = {"none", "scaled", "sampled"}});
+  field("new_head", s.new_head, "Begin with a new head where the model has one already");
+  field("contrast", s.contrast,
+        "Two texts, as \"Yes\" and \"No\": a new head begins as the difference of their logits");
+  field("question", s.question,
+        "Asked about each response, with {prompt}, {response} and {FIELD} put in; kept with the "
+        "model");
+  field("step_separator", s.step_separator,
+        "stepwise: what divides a solution into steps; kept with the model");
+  field("step_reduction", s.step_reduction,
+        "stepwise: how the steps' scores become one; kept with the model",
+        {.choices = math::step_reductions()});
   field("pooling", s.pooling,
         "What the head reads: the last token, the first, their mean, or BERT's pooler; \"\": the "
         "model's own",
@@ -282,17 +308,37 @@ void describe(SettingList& field, RewardSettings& s) {
   field.group("replay", s.replay);
   field.group("sources", s.sources);
   field.group("lora", s.lora);
+  field.group("ensemble", s.ensemble);
 }
 
 std::unique_ptr<RewardObjective> make_objective(const RewardSettings& s, const std::string& where) {
   check_besides(s, where);
   const bool ratings = is_one_of(s.loss_type, loss::rating_loss_types());
   const bool lists = is_one_of(s.loss_type, loss::list_loss_types());
-  const bool pairs = !ratings && !lists;
   if (s.freeze_body && s.lora.r > 0)
     fail_settings(where, "key freeze_body: an adapter (lora.r) is of the body");
+  const bool steps = s.loss_type == "stepwise";
+  const bool pairs = !ratings && !lists && !steps;
+  if (!s.contrast.empty() && s.contrast.size() != 2)
+    fail_settings(where, "key contrast: must be two texts");
+  const bool uncertain = s.uncertainty != "none";
+  if (uncertain && !pairs)
+    fail_settings(where, "key uncertainty: is of pairs, and loss_type is " + show(s.loss_type));
+  const char* beside = !s.replay.rows.data.empty()          ? "replay"
+                       : !s.meta.rows.data.empty()          ? "meta"
+                       : s.sources.weighting != "uniform"   ? "sources"
+                       : !s.peer.model_name_or_path.empty() ? "peer"
+                                                            : nullptr;
+  if (beside != nullptr && (uncertain || steps || s.ensemble.members > 1))
+    fail_settings(where, guerdon::str("key ", beside,
+                                      ": is beside one plain score for each response, not beside "
+                                      "ensembles, uncertainty or steps"));
+  if (s.ensemble.members == 1 && s.ensemble.row_share < 1.0)
+    fail_settings(where, "key ensemble.row_share: is of ensembles, and ensemble.members is 1");
   if (!ratings) {
-    refuse_changed(s.rating, s, "ratings", where);
+    loss::RatingOptions others = s.rating;
+    if (uncertain) others.least_deviation = loss::RatingOptions().least_deviation;
+    refuse_changed(others, s, "ratings", where);
     refuse_attributes(s, where);
   }
   if (!lists) refuse_changed(s.list, s, "lists", where);
@@ -302,9 +348,17 @@ std::unique_ptr<RewardObjective> make_objective(const RewardSettings& s, const s
     refuse_changed(others, s, "pairs", where);
     refuse_pairing(s, where);
   }
-  return ratings ? make_rating_objective(s, where)
-         : lists ? make_list_objective(s, where)
-                 : make_pair_objective(s, where);
+  const auto member = [&](int64_t index) {
+    if (ratings) return make_rating_objective(s, where);
+    if (lists) return make_list_objective(s, where);
+    if (steps) return make_step_objective(s, where);
+    std::unique_ptr<RewardObjective> out = make_pair_objective(s, where);
+    return uncertain ? make_uncertain_objective(std::move(out), s, index) : std::move(out);
+  };
+  if (s.ensemble.members == 1) return member(0);
+  std::vector<std::unique_ptr<RewardObjective>> members;
+  for (int64_t m = 0; m < s.ensemble.members; ++m) members.push_back(member(m));
+  return make_ensemble_objective(std::move(members), s);
 }
 
 Explanation explanation_of(const RewardSettings& s, const std::string& where) {
@@ -334,7 +388,7 @@ Preview preview_of(const RewardSettings& settings, const std::string& where,
                         .folder = model::model_folder(settings.train.model_name_or_path),
                         .module = reward,
                         .body = &reward->body()});
-  const Words words(out.models[0].folder, settings.chat_template_path, encode_options(*reward));
+  const Words words(out.models[0].folder, settings.chat_template_path, reward->encode_options());
   const TruncationRule cut = truncation(settings, *reward, where);
   out.files = preview_files(settings.train, where,
                             without_targets(objective->rows(words, cut), *reward), options.rows);

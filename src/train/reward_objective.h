@@ -22,8 +22,8 @@ class RewardObjective {
 
   /// What per_device_train_batch_size counts: "pairs".
   virtual std::string unit() const = 0;
-  /// The head's outputs, and their weights in the score; no label: one score.
-  virtual model::HeadOutputs outputs() const { return {.labels = {}, .weights = {}}; }
+  /// The head's outputs, and how they make a score; nothing: one score.
+  virtual std::optional<model::Readout> readout() const { return std::nullopt; }
   /// Whether adding one number to all scores changes the loss.
   virtual bool feels_shifts() const = 0;
   /// The rows that are taken, and how. The words must outlive it.
@@ -53,5 +53,14 @@ std::unique_ptr<RewardObjective> make_list_objective(const RewardSettings& setti
                                                      const std::string& where);
 std::unique_ptr<RewardObjective> make_rating_objective(const RewardSettings& settings,
                                                        const std::string& where);
+std::unique_ptr<RewardObjective> make_step_objective(const RewardSettings& settings,
+                                                     const std::string& where);
+/// Pairs whose scores have deviations; `member` of an ensemble, which draws by itself.
+std::unique_ptr<RewardObjective> make_uncertain_objective(std::unique_ptr<RewardObjective> pairs,
+                                                          const RewardSettings& settings,
+                                                          int64_t member);
+/// Members with the same objective, each with state of its own, as one.
+std::unique_ptr<RewardObjective> make_ensemble_objective(
+    std::vector<std::unique_ptr<RewardObjective>> members, const RewardSettings& settings);
 
 }  // namespace guerdon::train

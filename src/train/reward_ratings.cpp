@@ -35,15 +35,9 @@ class Ratings final : public RewardObjective {
   }
 
   std::string unit() const override { return "responses"; }
-  model::HeadOutputs outputs() const override {
-    model::HeadOutputs out{.labels = {}, .weights = {}};
-    for (size_t k = 0; k < attributes_.size(); ++k) {
-      for (const loss::RatingOutput& one : loss::rating_outputs(options_)) {
-        out.labels.push_back(attributes_[k] + one.suffix);
-        out.weights.push_back(weights_[k] * one.weight);
-      }
-    }
-    return out;
+  std::optional<model::Readout> readout() const override {
+    return model::Readout{
+        .names = attributes_, .weights = weights_, .form = loss::number_form(options_)};
   }
   bool feels_shifts() const override { return true; }
 
@@ -78,18 +72,21 @@ class Ratings final : public RewardObjective {
     }
     const Tensor rated = at::stack(columns, 1).to(outputs.options());
     Loss out{loss::share(loss::rating_loss(outputs, rated, options_), ratings), {}};
-    const Tensor squares = loss::rating_loss(loss::rating_means(outputs.detach(), options_), rated);
+    const Tensor numbers = model::read_numbers(outputs.detach(), loss::number_form(options_)).value;
+    const bool yes_or_no = options_.loss_type == "bce";
+    const Tensor found = yes_or_no ? at::logical_and((numbers > 0) == (rated > 0.5), rated == rated)
+                                   : loss::rating_loss(numbers, rated);
     for (size_t k = 0; k < attributes_.size(); ++k) {
-      out.metrics.push_back(
-          {"mse/" + attributes_[k], loss::share(squares.select(1, static_cast<int64_t>(k)),
-                                                whole.columns.at("rated/" + attributes_[k]))});
+      out.metrics.push_back({(yes_or_no ? "accuracy/" : "mse/") + attributes_[k],
+                             loss::share(found.select(1, static_cast<int64_t>(k)).to(at::kDouble),
+                                         whole.columns.at("rated/" + attributes_[k]))});
     }
     return out;
   }
 
   Explanation explanation() const override {
     std::string names;
-    for (const std::string& name : outputs().labels) names += (names.empty() ? "" : ", ") + name;
+    for (const std::string& name : readout()->labels()) names += (names.empty() ? "" : ", ") + name;
     return {
         {.title = "loss of a rating", .lines = loss::explain(options_)},
         {.title = "divided by",
@@ -118,12 +115,23 @@ class Ratings final : public RewardObjective {
     for (double& number : numbers) {
       if (number == kMasked) number = std::numeric_limits<double>::quiet_NaN();
       any = any || number == number;
+      check_range(example, number);
     }
     if (any) return;
     std::string wanted;
     for (const std::string& name : attributes_) wanted += (wanted.empty() ? "" : ", ") + show(name);
     fail_input(example.fields.where(), "has no rating (none of " + wanted + ")",
                "data.columns=[\"OURS=THEIRS\"] renames columns");
+  }
+
+  void check_range(const Example& example, double rating) const {
+    const bool classes = options_.loss_type == "classes";
+    if (!classes && options_.loss_type != "bce") return;
+    const double low = classes ? options_.classes.front() : 0.0,
+                 high = classes ? options_.classes.back() : 1.0;
+    if (rating < low || rating > high)
+      fail_input(example.fields.where(),
+                 guerdon::str("a rating of ", rating, " lies outside [", low, ", ", high, "]"));
   }
 
   loss::RatingOptions options_;
@@ -146,9 +154,6 @@ std::unique_ptr<RewardObjective> make_rating_objective(const RewardSettings& s,
   auto checked = s.rating;
   checked.loss_type = s.loss_type;
   loss::check_rating_options(checked, where);
-  if (s.lora.r > 0 && s.attributes.size() * loss::rating_outputs(checked).size() > 1)
-    fail_settings(where, "key lora.r: an adapter's head has one output, these ratings need more",
-                  "lora.r=0 trains the whole model");
   return std::make_unique<Ratings>(s);
 }
 

@@ -53,6 +53,9 @@ std::vector<Metric> rollout_metrics(std::span<const Rollout> rollouts,
     const auto [m, d] = moments(scores.components.select(1, static_cast<int64_t>(k)));
     add("rewards/" + scores.names[k] + "/mean", m);
     add("rewards/" + scores.names[k] + "/std", d);
+    if (!scores.deviation.defined()) continue;
+    const double unsure = moments(scores.deviation.select(1, static_cast<int64_t>(k))).first;
+    if (std::isfinite(unsure)) add("rewards/" + scores.names[k] + "/deviation", unsure);
   }
   for (const auto& [name, count] : scores.counts) add("reward/" + name, count);
 

@@ -72,7 +72,7 @@ TEST(EvalSuite, RefusesInALine) {
   EXPECT_EQ(nobody.code, 2);
   EXPECT_TRUE(has(nobody.out, "a judge is needed")) << nobody.out;
   EXPECT_EQ(run_guerdon("eval rag --model brevity 2>&1").code, 2);
-  EXPECT_EQ(run_guerdon("eval rag --scores " + data.string() + " --reduce sum 2>&1").code, 2);
+  EXPECT_EQ(run_guerdon("eval rag --scores " + data.string() + " --reduce total 2>&1").code, 2);
 }
 
 TEST(EvalCalibration, MapsAreFittedOnOtherScores) {

@@ -38,7 +38,7 @@ std::string small(const Json& stage, bool with_data, const fs::path& encoder,
   const auto set = [&](const std::string& setting) { out += " " + name + "." + setting; };
   if (command == "data make" && !with_data) {
     for (const char* setting : {"sft=60", "pairs=60", "prompts=20", "eval=10"}) set(setting);
-    for (const char* rows : {"ratings", "lists", "chains", "labels"})
+    for (const char* rows : {"ratings", "lists", "feedback", "steps", "chains", "labels"})
       if (stage.contains(rows)) set(rows + std::string("=60"));
   } else if (command == "tokenizer train") {
     set("vocabulary_size=300");
@@ -66,7 +66,9 @@ void run_small(const fs::path& file, const fs::path& output, const std::string& 
       test::run_guerdon("run " + file.string() + " --threads 1 --output " + output.string() +
                         (data.empty() ? "" : " --data " + data) + overrides + " 2>&1");
   EXPECT_EQ(ran.code, 0) << file << "\n" << ran.out;
-  EXPECT_TRUE(fs::exists(output / last / "model/config.json")) << file << " " << last;
+  const fs::path model = output / last / "model";
+  EXPECT_TRUE(fs::exists(model / "config.json") || fs::exists(model / "adapter_config.json"))
+      << file << " " << last;
   EXPECT_TRUE(fs::exists(output / "report.html")) << file;
 }
 

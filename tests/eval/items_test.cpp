@@ -30,24 +30,6 @@ std::vector<std::string> texts(const Item& item) {
 using Strings = std::vector<std::string>;
 using Values = std::vector<double>;
 
-TEST(ReduceSteps, Worked) {
-  const Values steps{.9, .8, .5};
-  EXPECT_NEAR(reduce_steps(steps, "product"), 0.36, 1e-9);
-  EXPECT_NEAR(reduce_steps(steps, "geometric_mean"), 0.711379, 1e-6);
-  EXPECT_NEAR(reduce_steps(steps, "mean"), 0.733333, 1e-6);
-  EXPECT_NEAR(reduce_steps(steps, "mean_logit"), 0.767546, 1e-6);
-  EXPECT_NEAR(reduce_steps(steps, "mean_odds"), 4.666667, 1e-6);
-  EXPECT_EQ(reduce_steps(steps, "min"), 0.5);
-  EXPECT_EQ(reduce_steps(steps, "last"), 0.5);
-  EXPECT_EQ(reduce_steps(steps, "max"), 0.9);
-  EXPECT_EQ(reduce_steps({}, "mean"), 0.5) << "a solution without steps";
-  const Values sure{1, 1};
-  EXPECT_TRUE(std::isfinite(reduce_steps(sure, "mean_odds")));
-  EXPECT_NE(test::refusal(Kind::settings, [&] { reduce_steps(steps, "geometric_meen"); })
-                .find("geometric_mean"),
-            std::string::npos);
-}
-
 TEST(ReadRanked, TakesOneResponseOrLists) {
   const auto items = read_ranked(
       rows(

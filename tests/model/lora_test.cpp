@@ -163,6 +163,66 @@ TEST(LoraAdapters, AreOpenedWithTheModelThatTheyName) {
             std::string::npos);
 }
 
+/// An adapter of the llama fixture, saved with its head.
+std::shared_ptr<RewardModel> saved_judge(const std::filesystem::path& folder,
+                                         std::optional<Readout> readout, uint64_t seed) {
+  const auto out =
+      load_reward_model(test::fixture("models/llama-score"),
+                        {.new_head = true, .seed = seed, .readout = readout, .replace_head = true});
+  add_adapter(out->body(), "p", {.r = 2}, seed);
+  disturb(out->body(), 0.1 * static_cast<double>(seed));
+  NewFolder written(folder);
+  write_adapter(written, *out, "p", test::fixture("models/llama-score").string());
+  written.commit();
+  return out;
+}
+
+TEST(LoraAdapters, OfRewardModelsSayHowTheirOutputsMakeAScore) {
+  const at::NoGradGuard no_grad;
+  const test::TemporaryFolder out;
+  const std::vector<Sequence> rows{{.tokens = {5, 9, 12}}, {.tokens = {7, 3}}};
+  // The model that it is for has one output.
+  const Readout readout{.names = {"a", "b"},
+                        .weights = {0.75, -0.25},
+                        .form = {.name = "classes", .points = {0, 1, 4}}};
+  const auto judge = saved_judge(out.path() / "run/model", readout, 1);
+  const auto opened = load_reward_model(out.path() / "run");
+  EXPECT_EQ(opened->readout().labels(), readout.labels());
+  EXPECT_EQ(opened->readout().form.points, readout.form.points);
+  EXPECT_TRUE(
+      at::allclose(opened->scores(pack(rows, {})), judge->scores(pack(rows, {})), 1e-5, 1e-6));
+  // One of PEFT's own, which says nothing about a score.
+  std::filesystem::remove(out.path() / "run/model/reward_head.json");
+  EXPECT_NE(test::refusal(Kind::input, [&] { load_reward_model(out.path() / "run"); })
+                .find("has shape [6, 32], a reward head needs [1, 32]"),
+            std::string::npos);
+  const std::vector<double> sum(6, 1.0);
+  const auto weighted = load_reward_model(out.path() / "run", {.weights = sum});
+  EXPECT_TRUE(at::allclose(weighted->scores(pack(rows, {})), judge->outputs(pack(rows, {})).sum(1),
+                           1e-5, 1e-6));
+}
+
+TEST(LoraAdapters, SeveralJudgesShareOneBody) {
+  const at::NoGradGuard no_grad;
+  const test::TemporaryFolder out;
+  const std::vector<Sequence> rows{{.tokens = {5, 9, 12}}, {.tokens = {7, 3}}};
+  const std::filesystem::path one = out.path() / "one", two = out.path() / "two";
+  const auto first = saved_judge(one, {}, 1), second = saved_judge(two, {}, 2);
+  const auto both = load_adapted_ensemble({one, two});
+  ASSERT_EQ(both.size(), 2U);
+  EXPECT_EQ(&both[0]->body(), &both[1]->body());
+  use_adapter(both[0]->body(), "member0");
+  EXPECT_TRUE(at::equal(both[0]->scores(pack(rows, {})), first->scores(pack(rows, {}))));
+  use_adapter(both[0]->body(), "member1");
+  EXPECT_TRUE(at::equal(both[1]->scores(pack(rows, {})), second->scores(pack(rows, {}))));
+  EXPECT_NE(test::refusal(Kind::input,
+                          [&] {
+                            load_adapted_ensemble({one, test::fixture("models/llama-score")});
+                          })
+                .find("is no adapter"),
+            std::string::npos);
+}
+
 TEST(LoraAdapters, OfRewardModelsBringTheirHeadAndAreNoModels) {
   const test::TemporaryFolder out;
   const auto model = load_reward_model(test::fixture("models/llama"), {.new_head = true});

@@ -48,8 +48,10 @@ TEST(Pack, PutsTheSharedPrefixOfAPairOnce) {
   EXPECT_EQ(unshared_tokens(batch), 9);
 }
 
-TEST(Pack, LeavesEverySequenceATokenOfItsOwn) {
-  const std::vector<Sequence> same{{.tokens = {7, 8}}, {.tokens = {7, 8}}, {.tokens = {7, 8, 9}}};
+TEST(Pack, LeavesEverySequenceWithTargetsATokenOfItsOwn) {
+  const std::vector<Sequence> same{{.tokens = {7, 8}, .weight = {0, 1}},
+                                   {.tokens = {7, 8}, .weight = {0, 1}},
+                                   {.tokens = {7, 8, 9}, .weight = {0, 1, 1}}};
   const Ids offsets{0, 3};
   const PackedBatch batch = pack(same, offsets);
   EXPECT_EQ(numbers(batch.tokens), (Ids{7, 8, 8, 8, 9}));
@@ -174,6 +176,35 @@ TEST(Take, RefusesAGroupThatIsNotThere) {
   const Ids beyond{1}, twice{0, 0};
   test::refusal(Kind::bug, [&] { take(batch, beyond); });
   test::refusal(Kind::bug, [&] { take(batch, twice); });
+}
+
+TEST(Pack, ABeginningOfAnotherLiesInsideIt) {
+  const std::vector<Sequence> rows{{.tokens = {7, 8}},    {.tokens = {7, 8, 9, 1}},
+                                   {.tokens = {7}},       {.tokens = {7, 8, 5}},
+                                   {.tokens = {7, 8, 9}}, {.tokens = {4}}};
+  const std::vector<int64_t> offsets{0, 5, 6};
+  const PackedBatch packed = pack(rows, offsets);
+  // The two that stand alone share 7 8; then the other group.
+  EXPECT_EQ(packed.tokens.size(0), 2 + 2 + 1 + 1);
+  EXPECT_EQ(unshared_tokens(packed), 2 + 4 + 1 + 3 + 3 + 1);
+  for (int64_t row = 0; row < 6; ++row) {
+    const std::vector<int64_t>& own = rows[static_cast<size_t>(row)].tokens;
+    const int64_t last = packed.last[row].item<int64_t>();
+    EXPECT_EQ(packed.tokens[last].item<int64_t>(), own.back()) << row;
+    EXPECT_EQ(packed.positions[last].item<int64_t>(), static_cast<int64_t>(own.size()) - 1) << row;
+  }
+  Batch batch{.sequences = packed, .columns = {}, .group = offsets, .plan = {}, .ids = {}};
+  const std::vector<int64_t> second{1}, both{1, 0};
+  EXPECT_EQ(take(batch, second).sequences.tokens.size(0), 1);
+  const PackedBatch turned = take(batch, both).sequences;
+  for (int64_t row = 0; row < 6; ++row)
+    EXPECT_EQ(turned.tokens[turned.last[row]].item<int64_t>(),
+              rows[row == 0 ? 5 : static_cast<size_t>(row) - 1].tokens.back());
+  // One with targets, and whatever must not be shared, keeps its own.
+  std::vector<Sequence> trained = rows;
+  trained[0].weight = {0, 1};
+  EXPECT_EQ(pack(trained, offsets).tokens.size(0), 1 + 1 + 3 + 2 + 1);
+  EXPECT_EQ(pack(rows, offsets, {.share_prefixes = false}).tokens.size(0), 14);
 }
 
 }  // namespace

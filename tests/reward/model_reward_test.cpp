@@ -104,6 +104,56 @@ TEST_F(ModelRewardTest, ResponsesFarFromKnownOnesGetNoWeight) {
           [&] { reward(R"({"use": "model", "max_distance": 1, "path": )" + path + "}"); });
 }
 
+TEST_F(ModelRewardTest, AnEnsemblesMembersAreComponentsWithADeviation) {
+  const auto model = model::load_reward_model(
+      folder_.path() / "policy",
+      {.new_head = true,
+       .seed = 5,
+       .readout = model::Readout{.members = 3, .combination = {.combine = "mean"}}});
+  model::save_reward_model(*model, folder_.path() / "judge", {.assets = folder_.path() / "policy"});
+  const std::vector<Rollout> all = rollouts();
+  const Scores mean = score_groups(*judge(), all);
+  EXPECT_EQ(mean.names, (std::vector<std::string>{"model", "model/mean", "model/member0",
+                                                  "model/member1", "model/member2"}));
+  const Tensor members = mean.components.narrow(1, 2, 3);
+  EXPECT_TRUE(at::allclose(mean.total, members.mean(1)));
+  EXPECT_TRUE(at::allclose(mean.deviation.select(1, 1), members.std(1, false), 1e-4, 1e-6));
+  const Scores lowest = score_groups(*judge(R"(, "combine": "min")"), all);
+  EXPECT_TRUE(at::equal(lowest.total, members.amin(1)));
+}
+
+TEST_F(ModelRewardTest, AProcessModelScoresEachStep) {
+  const at::NoGradGuard no_gradient;
+  const auto model =
+      model::load_reward_model(folder_.path() / "policy", {.new_head = true, .seed = 5});
+  model->set_presentation({.step_separator = "g", .step_reduction = "product"});
+  model->head_weight().mul_(20);
+  model::save_reward_model(*model, folder_.path() / "judge", {.assets = folder_.path() / "policy"});
+  const text::Tokenizer tokenizer = text::Tokenizer::load(folder_.path() / "judge");
+  const auto probability = [&](const std::string& text) {
+    const std::vector<Sequence> one = {{.tokens = tokenizer.encode(text)}};
+    return model->scores(pack(one, {})).sigmoid().item<double>();
+  };
+  std::vector<Rollout> all = {rollouts()[0], rollouts()[0]};
+  all[0].text = "agbbgc";
+  all[1].text = "gg";  // no step
+  const double q[] = {probability("bada"), probability("badagbb"), probability("badagbbgc")};
+  const Scores product = score_groups(*judge(), all);
+  EXPECT_NEAR(product.total[0].item<double>(), q[0] * q[1] * q[2], 1e-5);
+  EXPECT_EQ(product.verdicts[1], Verdict::no_opinion);
+  EXPECT_TRUE(product.notes[0].find("steps: ") != std::string::npos) << product.notes[0];
+  const auto delta = judge(R"(, "step_reduction": "sum", "step_shape": "delta")");
+  EXPECT_NEAR(score_groups(*delta, all).total[0].item<double>(), q[0], 1e-5);
+}
+
+TEST_F(ModelRewardTest, OneModelIsNoEnsembleAndScoresNoSteps) {
+  const auto refused = [&](const std::string& more) {
+    return refusal(Kind::settings, [&] { judge(more); });
+  };
+  EXPECT_NE(refused(R"(, "combine": "min")").find("key combine"), std::string::npos);
+  EXPECT_NE(refused(R"(, "step_reduction": "min")").find("scores no steps"), std::string::npos);
+}
+
 TEST_F(ModelRewardTest, RefusesAFolderWithoutAHead) {
   const std::string policy = Json((folder_.path() / "policy").string()).dump();
   refusal(Kind::input, [&] { reward(R"({"use": "model", "path": )" + policy + "}"); });

@@ -146,7 +146,8 @@ TEST(Registry, RefusalsNameThePath) {
             "grpo.json: key reward.transform[0].mni: no such setting (did you mean \"min\"?)");
   EXPECT_EQ(text(R"({"use": "length", "transform": {"use": "clup"}})"),
             "grpo.json: key reward.transform.use: must be one of clip, scale, sigmoid, "
-            "log_sigmoid, center, standardize, got \"clup\" (did you mean \"clip\"?)");
+            "log_sigmoid, center, standardize, rating_log_probability, got \"clup\" (did you mean "
+            "\"clip\"?)");
   EXPECT_EQ(text(R"({"use": "length", "on_error": "skip"})"),
             "grpo.json: key reward.on_error: must be \"fail\", \"none\" or a number, got \"skip\"");
   EXPECT_EQ(text(R"({"use": "length", "on_error": 1e39})"),
@@ -231,6 +232,34 @@ TEST(OnError, MoreThanAFifthOverThreeStepsStopsUnderEveryPolicy) {
   }
 }
 
+// ---- ensembles
+
+TEST(EnsembleReward, IsCombinedAndSaysHowFarItsMembersDiffer) {
+  const auto node = [](const std::string& combine) {
+    return reward(R"({"use": "ensemble", "combine": ")" + combine + R"(", "of": [
+      {"use": "length"}, {"use": "length", "name": "more", "weight": 2},
+      {"use": "length", "name": "most", "weight": 6}]})");
+  };
+  const std::vector<Rollout> rows = {rollout("a"), rollout("aa")};
+  EXPECT_EQ(numbers(score(*node("min"), rows).total), (Floats{1, 2}));
+  EXPECT_EQ(numbers(score(*node("median"), rows).total), (Floats{2, 4}));
+  const Scores mean = score(*node("mean"), rows);
+  EXPECT_EQ(numbers(mean.total), (Floats{3, 6}));
+  EXPECT_EQ(mean.names, (std::vector<std::string>{"ensemble", "ensemble/mean", "ensemble/length",
+                                                  "ensemble/more", "ensemble/most"}));
+  EXPECT_EQ(numbers(mean.components[1]), (Floats{6, 6, 2, 2, 2}));
+  EXPECT_NEAR(mean.deviation[1][1].item<float>(), std::sqrt(56.0 / 3), 1e-5);
+  EXPECT_TRUE(mean.deviation[1][2].isnan().item<bool>());
+}
+
+TEST(EnsembleReward, HasNoScoreWhereAMemberHasNone) {
+  const auto node = reward(R"({"use": "ensemble", "of": [{"use": "length"}, {"use": "brevity"}]})");
+  const Scores s = score(*node, {rollout(""), rollout("a")});
+  EXPECT_EQ(s.verdicts[0], Verdict::no_opinion);
+  EXPECT_TRUE(s.total[0].isnan().item<bool>());
+  EXPECT_EQ(s.total[1].item<float>(), 1);
+}
+
 // ---- transforms
 
 Floats transformed(const std::string& transform, const std::vector<Rollout>& rollouts) {
@@ -250,6 +279,10 @@ TEST(Transform, EachOne) {
   EXPECT_NEAR(transformed(R"({"use": "log_sigmoid"})", rows)[1], -0.048587, 1e-6);
   // 1 / (sqrt 2 + 1e-4)
   EXPECT_NEAR(transformed(R"({"use": "standardize"})", rows)[1], 0.707057, 1e-6);
+  // HelpSteer2: a prediction of 3 is a 4 with probability 0.058691.
+  const std::string four = R"({"use": "rating_log_probability", "rating": 4})";
+  EXPECT_NEAR(transformed(four, rows)[1], std::log(0.058691), 1e-4);
+  EXPECT_TRUE(std::isfinite(transformed(four, {rollout("")})[0]));
 }
 
 TEST(Transform, LogSigmoidStaysFinite) {

@@ -121,6 +121,13 @@ std::vector<Case> cases() {
          return of_method("reward", {{"loss_type", "huber"}, {"attributes", {"a", "b"}}});
        }},
       {"features", features},
+      {"reward_ensemble",
+       [] {
+         return of_method("reward", {{"new_head", true},
+                                     {"uncertainty", "sampled"},
+                                     {"dynamic_label_rate", 0.3},
+                                     {"ensemble", {{"members", 3}, {"row_share", 0.6}}}});
+       }},
       {"dpo",
        [] {
          return of_method("dpo", {{"loss_type", {"sigmoid", "ipo", "sft"}}});

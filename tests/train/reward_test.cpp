@@ -115,8 +115,8 @@ TEST_F(RewardTraining, RatingsAreLearntByHeartWhereTheyAreThere) {
   EXPECT_LT(last["mse/quality"].get<double>(), 0.05);
 
   const auto saved = model::load_reward_model(output);
-  EXPECT_EQ(saved->head().labels, (std::vector<std::string>{"quality", "length"}));
-  EXPECT_EQ(saved->head().weights, (std::vector<double>{1.0, -0.5}));
+  EXPECT_EQ(saved->readout().names, (std::vector<std::string>{"quality", "length"}));
+  EXPECT_EQ(saved->readout().weights, (std::vector<double>{1.0, -0.5}));
 
   // Bradley-Terry goes on from it with one output.
   Json pair = settings(pairs([](Json&, size_t) {}), {{"learning_rate", 1e-9}});
@@ -135,16 +135,138 @@ TEST_F(RewardTraining, HeadsWithMoreThanOneNumberForARating) {
 {"prompt": "a", "completion": "c", "x": 3}
 )")
                                .string();
-  const auto head = [&](const Json& more) {
+  const auto readout = [&](const Json& more) {
     Json s = more;
     s["attributes"] = {"x"};
-    return model::load_reward_model(run(settings(file, s)))->head();
+    return model::load_reward_model(run(settings(file, s)))->readout();
   };
-  EXPECT_EQ(head({{"loss_type", "gaussian"}}).labels,
-            (std::vector<std::string>{"x", "x/raw_deviation"}));
-  EXPECT_EQ(head({{"loss_type", "gaussian"}}).weights, (std::vector<double>{1, 0}));
-  EXPECT_EQ(head({{"loss_type", "quantile"}, {"quantiles", {0.25, 0.75}}}).labels,
+  const model::Readout gaussian = readout({{"loss_type", "gaussian"}, {"least_deviation", 0.25}});
+  EXPECT_EQ(gaussian.labels(), (std::vector<std::string>{"x", "x/raw_deviation"}));
+  EXPECT_EQ(gaussian.output_weights(), (std::vector<double>{1, 0}));
+  EXPECT_EQ(gaussian.form.least_deviation, 0.25);
+  EXPECT_EQ(readout({{"loss_type", "quantile"}, {"quantiles", {0.25, 0.75}}}).labels(),
             (std::vector<std::string>{"x/0.25", "x/0.75"}));
+  const model::Readout classes = readout({{"loss_type", "classes"}, {"classes", {1, 2, 3}}});
+  EXPECT_EQ(classes.form.points, (std::vector<double>{1, 2, 3}));
+  EXPECT_EQ(test::refusal(Kind::input,
+                          [&] {
+                            readout({{"loss_type", "classes"}, {"classes", {1, 2}}});
+                          }),
+            file + ":2: a rating of 3 lies outside [1, 2]");
+}
+
+TEST_F(RewardTraining, AnAdapterHasAHeadOfSeveralOutputs) {
+  const std::string file = folder_
+                               .file("rated.jsonl", R"({"prompt": "a", "completion": "b", "x": 1}
+{"prompt": "a", "completion": "c", "x": 3, "y": 2}
+)")
+                               .string();
+  const fs::path output = run(settings(file, {{"loss_type", "gaussian"},
+                                              {"attributes", {"x", "y"}},
+                                              {"score_weights", {0.75, 0.25}},
+                                              {"lora", {{"r", 2}}},
+                                              {"max_steps", 5}}));
+  EXPECT_TRUE(fs::exists(output / "model/adapter_config.json"));
+  const auto opened = model::load_reward_model(output);
+  EXPECT_EQ(opened->readout().names, (std::vector<std::string>{"x", "y"}));
+  EXPECT_EQ(opened->readout().weights, (std::vector<double>{0.75, 0.25}));
+  EXPECT_EQ(opened->readout().form.name, "gaussian");
+  const Tensor stored = model::load_reward_model(output / "model")->head_weight();
+  EXPECT_TRUE(at::equal(stored, opened->head_weight()));
+}
+
+TEST_F(RewardTraining, YesAndNoToAQuestionAreLearntByHeart) {
+  std::string rows;
+  for (const auto& [principle, label] : {std::pair("short", true), std::pair("kind", false)}) {
+    for (const char* text : {" blue sings.", " a cat."})
+      rows +=
+          Json{{"prompt", "red?"}, {"completion", text}, {"principle", principle}, {"label", label}}
+              .dump() +
+          "\n";
+  }
+  const fs::path output = run(settings(folder_.file("rows.jsonl", rows).string(),
+                                       {{"loss_type", "bce"},
+                                        {"attributes", {"label"}},
+                                        {"contrast", {"Y", "N"}},
+                                        {"question", "{prompt}{response} Is it {principle}?"},
+                                        {"max_steps", 60},
+                                        {"learning_rate", 1e-2}}));
+  std::istringstream text(read_file(output / "metrics.jsonl"));
+  Json last;
+  for (std::string line; std::getline(text, line);) last = parse_json(line, "metrics.jsonl");
+  EXPECT_EQ(last["accuracy/label"], 1.0);
+  EXPECT_LT(last["loss"].get<double>(), 0.1);
+  EXPECT_EQ(model::load_reward_model(output)->presentation().question,
+            "{prompt}{response} Is it {principle}?");
+}
+
+TEST_F(RewardTraining, StepsAreLearntByHeart) {
+  const std::string file =
+      folder_
+          .file(
+              "steps.jsonl",
+              R"({"prompt": "red?", "completions": [" blue", " sings", "."], "labels": [true, true, false]}
+{"prompt": "green?", "completions": [" a", " cat"], "labels": [false, false]}
+)")
+          .string();
+  const fs::path output = run(settings(file, {{"loss_type", "stepwise"},
+                                              {"step_separator", " "},
+                                              {"step_reduction", "product"},
+                                              {"max_steps", 60},
+                                              {"learning_rate", 1e-2}}));
+  std::istringstream lines(read_file(output / "metrics.jsonl"));
+  Json last;
+  for (std::string line; std::getline(lines, line);) last = parse_json(line, "metrics.jsonl");
+  EXPECT_EQ(last["accuracy"], 1.0);
+  EXPECT_NEAR(last["right_steps"].get<double>(), 0.4, 1e-9);
+  const model::Presentation shown = model::load_reward_model(output)->presentation();
+  EXPECT_EQ(shown.step_separator, " ");
+  EXPECT_EQ(shown.step_reduction, "product");
+}
+
+TEST_F(RewardTraining, MembersLearnTheirOwnHeads) {
+  const std::string file = pairs([](Json&, size_t) {});
+  const Json more = {
+      {"new_head", true},
+      {"uncertainty", "scaled"},
+      {"loss_type", "probit"},
+      {"max_steps", 10},
+      {"ensemble",
+       {{"members", 3}, {"row_share", 0.5}, {"combine", "robust"}, {"nominal_weight", 0.6}}}};
+  const fs::path output = run(settings(file, more));
+  const auto saved = model::load_reward_model(output);
+  EXPECT_EQ(saved->readout().members, 3);
+  EXPECT_EQ(saved->readout().combination.combine, "robust");
+  EXPECT_EQ(saved->readout().combination.nominal_weight, 0.6);
+  ASSERT_EQ(saved->head_weight().size(0), 6);
+  // Each as if the others were not there: the columns of the head differ.
+  EXPECT_FALSE(at::allclose(saved->head_weight()[0], saved->head_weight()[2], 1e-2, 1e-2));
+  std::istringstream lines(read_file(output / "metrics.jsonl"));
+  Json last;
+  for (std::string line; std::getline(lines, line);) last = parse_json(line, "metrics.jsonl");
+  EXPECT_GT(last["mean_deviation"].get<double>(), 0.05);
+  EXPECT_LE(last["accuracy"].get<double>(), 1.0);
+  // Bradley-Terry does not go on from it: the score is no weighted sum.
+  Json pair = settings(file);
+  pair["model_name_or_path"] = output.string();
+  EXPECT_NE(
+      test::refusal(Kind::input, [&] { run(pair); }).find("whose score is no weighted sum of them"),
+      std::string::npos);
+}
+
+TEST_F(RewardTraining, WhatIsOfEnsemblesOrPairsIsRefusedElsewhere) {
+  const std::string file = pairs([](Json&, size_t) {});
+  EXPECT_EQ(test::refusal(Kind::settings,
+                          [&] {
+                            run(settings(file, {{"ensemble", {{"row_share", 0.5}}}}));
+                          }),
+            "settings.json: key ensemble.row_share: is of ensembles, and ensemble.members is 1");
+  EXPECT_EQ(test::refusal(
+                Kind::settings,
+                [&] {
+                  run(settings(file, {{"loss_type", "plackett_luce"}, {"uncertainty", "scaled"}}));
+                }),
+            "settings.json: key uncertainty: is of pairs, and loss_type is \"plackett_luce\"");
 }
 
 TEST_F(RewardTraining, ARowWithoutAnyRatingIsRefused) {

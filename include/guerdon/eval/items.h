@@ -29,16 +29,8 @@ struct Item {
   std::map<std::string, std::vector<double>> scores;
 };
 
-/// What a process reward model says of the steps of a solution, each in [0, 1], as one number
-/// (RewardMATH, arXiv:2410.01729): "min", "max", "product", "geometric_mean", "mean", "mean_logit"
-/// (sigmoid of the mean logit), "mean_odds" (mean of p / (1 - p)), "last". For the two that divide,
-/// p is kept within [1e-6, 1 - 1e-6]. A solution without steps scores 0.5. Throws Error
-/// (Kind::settings) for another name.
-double reduce_steps(std::span<const double> steps, const std::string& how);
-const std::vector<std::string>& step_reductions();
-
 struct ItemOptions {
-  std::string reduction = "geometric_mean";  ///< of step scores
+  std::string reduction = "geometric_mean";  ///< of step scores: math::reduce_steps
   std::string context = "none";  ///< what a judge sees of the user: "none", "profile" or "rubric"
 };
 

@@ -27,6 +27,7 @@ struct ResponseScore {
   double total = 0;  ///< NaN unless the verdict is `scored`
   Verdict verdict = Verdict::scored;
   std::vector<std::pair<std::string, double>> components;
+  std::vector<std::pair<std::string, double>> deviations;  ///< of those that have one
   std::string note;
 };
 

@@ -85,10 +85,10 @@ struct PackOptions {
       true;  ///< decoders; encoders set it false: a bidirectional prompt depends on its response
 };
 
-/// Lays the sequences of each group end to end, the longest common prefix of a group's sequences
-/// once, before them. Every sequence keeps at least one token of its own. `group_offsets` [groups +
-/// 1]; empty = every sequence is a group of its own. Throws Error (Kind::bug) for an empty
-/// sequence.
+/// Lays the sequences of each group end to end, their longest common prefix once, before them. Each
+/// keeps a token of its own, but for one without targets that begins another of its group: its
+/// `last` is inside that one. `group_offsets` [groups + 1]; empty = every sequence is a group of
+/// its own. Throws Error (Kind::bug) for an empty sequence.
 PackedBatch pack(std::span<const Sequence> sequences, std::span<const int64_t> group_offsets,
                  const PackOptions& options = {});
 

@@ -54,7 +54,8 @@ class AdapterScope {
 void merge_adapter(Backbone& body, const std::string& name);
 
 /// adapter_config.json and adapter_model.safetensors. `base` is written as the model that the
-/// adapter is for. With a reward model its head goes along (PEFT's modules_to_save).
+/// adapter is for. With a reward model its head goes along (PEFT's modules_to_save), and
+/// reward_head.json, which says how its outputs make a score.
 void write_adapter(NewFolder& folder, const Backbone& body, const std::string& name,
                    const std::string& base);
 void write_adapter(NewFolder& folder, const RewardModel& model, const std::string& name,

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "guerdon/model/readout.h"
 #include "guerdon/reward/registry.h"
 
 namespace guerdon {
@@ -45,6 +46,22 @@ class Gate final : public Reward {
 };
 
 void describe(SettingList& field, Gate::Options& options);
+
+/// Several judges of the same thing as one, by model::combine_members of weight x score. A row that
+/// one of them has no opinion about, or fails on, has no score. Components: "mean", whose deviation
+/// is that of the members, and each of them.
+class Ensemble final : public Reward {
+ public:
+  using Options = model::MemberOptions;
+  Ensemble(const Options& options, std::vector<RewardChild> children);
+  Scores score(const RewardBatch& batch) override;
+  void parts(Parts& parts) override;
+  void update(const Feedback& feedback) override;
+
+ private:
+  Options options_;
+  std::vector<RewardChild> children_;
+};
 
 /// Shorter is better when right, longer is better when wrong (Yeo et al. 2025, arXiv:2502.03373): a
 /// half cosine over the number of tokens, from max_correct to min_correct where the child's score

@@ -25,8 +25,9 @@ class Transform {
 /// "offset"}, {"use": "sigmoid"},
 /// {"use": "log_sigmoid"}, {"use": "center", "value"} (without a value: the running mean of all
 /// scores so far, these included),
-/// {"use": "standardize"} (running mean and deviation). Throws Error (Kind::settings); `path` names
-/// the list in errors.
+/// {"use": "standardize"} (running mean and deviation), {"use": "rating_log_probability", "rating",
+/// "levels", "concentration", "edges"} (math::rating_probabilities). Throws Error (Kind::settings);
+/// `path` names the list in errors.
 std::vector<std::unique_ptr<Transform>> make_transforms(const Json& list, const std::string& where,
                                                         const std::string& path);
 

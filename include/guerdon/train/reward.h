@@ -9,6 +9,7 @@
 #include "guerdon/loss/listwise.h"
 #include "guerdon/loss/rating.h"
 #include "guerdon/loss/reward_model.h"
+#include "guerdon/model/readout.h"
 #include "guerdon/train/algorithm.h"
 #include "guerdon/train/explain.h"
 #include "guerdon/train/feed.h"
@@ -67,9 +68,17 @@ struct PeerSettings {
   int64_t buckets = 0;
 };
 void describe(SettingList& field, PeerSettings& settings);
+/// `ensemble`: several members on one body.
+struct EnsembleSettings {
+  int64_t members = 1;
+  double row_share = 1.0;
+  model::MemberOptions combination;
+};
+void describe(SettingList& field, EnsembleSettings& settings);
 
 /// TRL's RewardConfig, and more. `loss_type` says what is learnt from: pairs
-/// (loss::pair_loss_types), lists (loss::list_loss_types) or ratings (loss::rating_loss_types).
+/// (loss::pair_loss_types), lists (loss::list_loss_types), ratings (loss::rating_loss_types), or
+/// the steps of solutions ("stepwise").
 struct RewardSettings {
   TrainSettings train{.learning_rate = 1e-4};
   LoraSettings lora;
@@ -90,6 +99,13 @@ struct RewardSettings {
   ContrastiveSettings contrastive;
   SourceSettings sources;
   PeerSettings peer;
+  std::string uncertainty = "none";  ///< of pairs' scores: "none", "scaled" or "sampled"
+  EnsembleSettings ensemble;
+  bool new_head = false;
+  std::vector<std::string> contrast;  ///< two texts whose logits' difference a new head begins as
+  std::string question;  ///< asked about each response; "": the model's own, or nothing
+  std::string step_separator = "\n";   ///< stepwise: what divides steps, kept with the model
+  std::string step_reduction = "min";  ///< and how their scores become one
   std::string pooling;
   bool freeze_body = false;
   std::string chat_template_path;
