@@ -105,7 +105,7 @@ class Ours:
         self.guerdon, self.model, self.folder = guerdon, model, folder
 
     def run(self, *arguments):
-        subprocess.run([self.guerdon, "--quiet", *map(str, arguments)], check=True)
+        subprocess.run([self.guerdon, "--quiet", *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
 
     def write(self, name, rows):
         with open(self.folder / name, "w", encoding="utf-8") as file:
@@ -131,8 +131,9 @@ class Ours:
 
 
 def right(judge, pairs):
-    scores = judge([text for pair in pairs for text in pair])
-    return [float(chosen > rejected) for chosen, rejected in zip(scores[::2], scores[1::2])]
+    texts = list(dict.fromkeys(text for pair in pairs for text in pair))  # RM-Bench's stand in three pairs each
+    score = dict(zip(texts, judge(texts)))
+    return [float(score[chosen] > score[rejected]) for chosen, rejected in pairs]
 
 
 def interval(differences, draws=2000):
