@@ -4,8 +4,8 @@
 # uses the CPU; so the two libraries and the headers are located here (docs/decisions/0004-torch-targets.md). Searched:
 # GUERDON_TORCH_DIR (cache variable or environment; the folder that holds include/ and lib/), guerdon_torch_default (.deps/torch
 # from scripts/setup.sh, or what an installed guerdon was built with), CMAKE_PREFIX_PATH, and the torch package of python3.
-set(GUERDON_TORCH_DIR "$ENV{GUERDON_TORCH_DIR}" CACHE PATH "LibTorch: the folder that holds include/ and lib/")
-find_path(GUERDON_TORCH_INCLUDE ATen/ATen.h HINTS ${GUERDON_TORCH_DIR} ${guerdon_torch_default} PATH_SUFFIXES include)
+set(GUERDON_TORCH_DIR "" CACHE PATH "LibTorch: the folder that holds include/ and lib/")
+find_path(GUERDON_TORCH_INCLUDE ATen/ATen.h HINTS ${GUERDON_TORCH_DIR} $ENV{GUERDON_TORCH_DIR} ${guerdon_torch_default} PATH_SUFFIXES include)
 if(NOT GUERDON_TORCH_INCLUDE)
   find_package(Python3 COMPONENTS Interpreter QUIET)
   if(Python3_FOUND)

@@ -145,7 +145,7 @@ std::pair<std::string, std::vector<std::vector<int64_t>>> read_merge(const std::
 
 Tensor train_probe(const Tensor& states, const Tensor& classes, int64_t class_count,
                    const ProbeOptions& options) {
-  const Tensor weight = at::zeros({states.size(1), class_count});
+  Tensor weight = at::zeros({states.size(1), class_count});
   const Tensor first = at::zeros_like(weight), second = at::zeros_like(weight);
   const int64_t n = states.size(0);
   int64_t step = 0;
@@ -187,7 +187,7 @@ Tensor centroids_of(const Tensor& states, int64_t count, uint64_t seed) {
   Tensor centroids = states.narrow(0, static_cast<int64_t>(random.next_below(n)), 1).clone();
   while (centroids.size(0) < count) {
     const Tensor share = nearest_distance(states, centroids).to(at::kDouble).square().cumsum(0);
-    const double total = share[n - 1].item<double>();
+    const auto total = share[n - 1].item<double>();
     const int64_t next =
         total > 0 ? at::searchsorted(share, random.next_uniform() * total).item<int64_t>()
                   : static_cast<int64_t>(random.next_below(n));
@@ -217,7 +217,7 @@ Probes probe(const std::vector<ProbeRow>& train, const Tensor& train_states,
     for (const auto& [dimension, label] : row.labels) dimensions.insert(dimension);
   if (dimensions.empty()) fail_input("probe", "no training row has a label");
   for (const auto& [dimension, classes] : merges)
-    if (dimensions.count(dimension) == 0)
+    if (!dimensions.contains(dimension))
       fail_settings("flag --merge", "no training row has a label of " + show(dimension));
   Probes out;
   for (const std::string& dimension : dimensions) {

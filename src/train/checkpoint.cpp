@@ -132,6 +132,7 @@ std::vector<fs::path> list_checkpoints(const fs::path& checkpoints) {
   }
   std::sort(found.rbegin(), found.rend());
   std::vector<fs::path> out;
+  out.reserve(found.size());
   for (auto& item : found) out.push_back(std::move(item.second));
   return out;
 }
@@ -208,7 +209,7 @@ void prune_checkpoints(const fs::path& checkpoints, std::optional<int64_t> keep,
 
   if (!keep) return;
   const std::vector<fs::path> all = list_checkpoints(checkpoints);
-  for (size_t i = static_cast<size_t>(*keep); i < all.size(); ++i) {
+  for (auto i = static_cast<size_t>(*keep); i < all.size(); ++i) {
     if (!best || all[i].filename() != checkpoint_name(*best)) discard(all[i]);
   }
 }

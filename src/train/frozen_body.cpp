@@ -21,7 +21,7 @@ void FrozenBody::add_states(Batch& batch, const std::string& set) {
   const auto groups = static_cast<int64_t>(batch.group.size()) - 1;
   std::vector<int64_t> fresh;
   for (int64_t g = 0; g < groups; ++g)
-    if (known.count(index_of(g)) == 0) fresh.push_back(g);
+    if (!known.contains(index_of(g))) fresh.push_back(g);
   for (size_t begin = 0; begin < fresh.size(); begin += static_cast<size_t>(groups_at_once_)) {
     const size_t count = std::min(static_cast<size_t>(groups_at_once_), fresh.size() - begin);
     const std::span<const int64_t> chosen = std::span(fresh).subspan(begin, count);
