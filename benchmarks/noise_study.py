@@ -26,7 +26,13 @@ OBJECTIVES = {
     "label smoothing 0.3": {"label_smoothing": 0.3},
     "dynamic labels, rate 0.1": {"dynamic_label_rate": 0.1},
     "dynamic labels, rate 0.3": {"dynamic_label_rate": 0.3},
+    # A second model, other weights; both assume the share that is really swapped, of which nothing is left out at 0.
+    "peers that review each other": lambda folder, flip: {"peer": {"model_name_or_path": str(folder / "peer"), "noise": flip}},
+    # What three plain models, trained on the same pairs from other weights, say of each pair.
+    "flips and margins by an ensemble": lambda folder, flip: {"data": {"train": [str(folder / "strong.jsonl")]}, "flip_below": 0,
+                                                              "adaptive_margin": True},
 }
+MEMBERS = 3
 # 0.975 quantiles of Student's t for 1, 2, ... degrees of freedom.
 T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
@@ -41,6 +47,32 @@ class Study:
             raise RuntimeError(done.stderr)
         return done.stdout
 
+    def new_model(self, folder, name, seed):
+        self.run("model", "new", "--tokenizer", folder / "tokenizer", "--hidden-size", 128, "--layers", 2, "--heads", 4, "--positions", 512,
+                 "--seed", seed, "-o", folder / name)
+
+    def train(self, folder, model, seed, run, extra):
+        settings = {"model_name_or_path": str(folder / model), "data": {"train": [str(folder / "data" / "pairs.jsonl")]},
+                    "learning_rate": 1e-3, "lr_scheduler_type": "cosine", "warmup_steps": 20, "per_device_train_batch_size": 32,
+                    "num_train_epochs": 2, "seed": seed, "save_strategy": "no", **extra}
+        config = folder / "settings.json"
+        config.write_text(json.dumps(settings))
+        self.run("train", "reward", "--config", config, "--output", run)
+
+    def members(self, folder, seed):
+        """Another model to start from, and the pairs with what an ensemble of plain models says of them."""
+        self.new_model(folder, "peer", 100 + seed)
+        scores = []
+        for member in range(MEMBERS):
+            name = "peer" if member == 0 else f"member{member}"
+            if member > 0:
+                self.new_model(folder, name, 100 * (member + 1) + seed)
+            self.train(folder, name, seed, folder / f"run{member}", {})
+            out = folder / f"scores{member}.jsonl"
+            self.run("score", "--reward", folder / f"run{member}", "--data", folder / "data" / "pairs.jsonl", "-o", out)
+            scores += ["--scores", out]
+        self.run("data", "strength", "--data", folder / "data" / "pairs.jsonl", *scores, "-o", folder / "strong.jsonl")
+
     def accuracies(self, flip, seed, objectives):
         """Of each objective, with one set of data and one model to start from."""
         with tempfile.TemporaryDirectory() as temporary:
@@ -50,15 +82,14 @@ class Study:
             # A temperature near zero: the labels are the order of the true rewards.
             self.run("data", "make", "-o", folder / "truth", *few, "--pairs", 1, "--eval", 1000, "--temperature", 1e-4, "--seed", 1000 + seed)
             self.run("tokenizer", "train", "--data", folder / "data" / "pairs.jsonl", "--vocabulary-size", 512, "-o", folder / "tokenizer")
-            self.run("model", "new", "--tokenizer", folder / "tokenizer", "--hidden-size", 128, "--layers", 2, "--heads", 4, "--positions", 512,
-                     "--seed", seed, "-o", folder / "model")
+            self.new_model(folder, "model", seed)
             for name in objectives:
-                settings = {"model_name_or_path": str(folder / "model"), "data": {"train": [str(folder / "data" / "pairs.jsonl")]},
-                            "learning_rate": 1e-3, "lr_scheduler_type": "cosine", "warmup_steps": 20, "per_device_train_batch_size": 32,
-                            "num_train_epochs": 2, "seed": seed, "save_strategy": "no", **OBJECTIVES[name]}
-                config, run = folder / "settings.json", folder / "run"
-                config.write_text(json.dumps(settings))
-                self.run("train", "reward", "--config", config, "--output", run)
+                extra, run = OBJECTIVES[name], folder / "run"
+                if callable(extra):
+                    if not (folder / "peer").exists():
+                        self.members(folder, seed)
+                    extra = extra(folder, flip)
+                self.train(folder, "model", seed, run, extra)
                 judged = json.loads(self.run("eval", "reward", "--model", run, "--data", folder / "truth" / "pairs_eval.jsonl", "--json"))
                 yield {"flip": flip, "seed": seed, "objective": name, "accuracy": judged["accuracy"], "ece": judged["ece"]}
                 subprocess.run(["rm", "-r", run], check=True)
