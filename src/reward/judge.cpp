@@ -79,7 +79,8 @@ struct Judge::Loaded {
             {.model = {.compute = options.bf16 ? at::kBFloat16 : at::ScalarType::Undefined}})),
         folder(data::find_model(options.path).folder),
         tokenizer(text::Tokenizer::load(folder)) {
-    if (text::ChatTemplate::exists(folder)) chat_template = text::ChatTemplate::load(folder);
+    if (options.conversational && text::ChatTemplate::exists(folder))
+      chat_template = text::ChatTemplate::load(folder);
     encoder.emplace(tokenizer, chat_template ? &*chat_template : nullptr,
                     data::EncodeOptions{.append_eos = false});
   }
@@ -297,6 +298,8 @@ void describe(SettingList& field, Judge::Options& o) {
   field("max_new_tokens", o.max_new_tokens, "Tokens that a reply may have", {.min = 1});
   field("seed", o.seed, "Of replies and of the order of a list", {.min = 0});
   field("bf16", o.bf16, "Compute in bfloat16");
+  field("conversational", o.conversational,
+        "Ask as the user, where the model has a chat template: as it was trained, or not");
 }
 
 Scores VerdictReward::score(const RewardBatch& batch) {

@@ -92,6 +92,19 @@ TEST_F(JudgeTest, TheContrastIsTheLogOddsInBothOrders) {
   EXPECT_NEAR(score(*contrast, {asked("c"), asked("c")}).total[0].item<float>(), 0.0, 1e-6);
 }
 
+TEST_F(JudgeTest, AsksAsItWasTrained) {
+  const auto said = [&](Json more) {
+    more["read"] = "contrast";
+    return numbers(score(*judge(more), {asked("c"), asked("dd")}).total)[0];
+  };
+  const float plain = said(Json::object());
+  folder_.file("judge/chat_template.jinja",
+               "{% for message in messages %}{{ 'd: ' + message.content + '\n' }}{% endfor %}"
+               "{% if add_generation_prompt %}{{ 'd: ' }}{% endif %}");
+  EXPECT_NE(said(Json::object()), plain);
+  EXPECT_EQ(said({{"conversational", false}}), plain);
+}
+
 TEST_F(JudgeTest, AResponseIsComparedWithAllOthersOrSome) {
   const auto all = judge({{"read", "contrast"}});
   const auto value = [&](const std::string& a, const std::string& b) {

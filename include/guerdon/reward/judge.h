@@ -39,6 +39,9 @@ class Judge final : public Reward {
     int64_t max_new_tokens = 512;
     int64_t seed = 42;
     bool bf16 = false;
+    /// Ask as the user, where the model has a chat template; false: plain text, as the rows of
+    /// `data judge` without --conversational are.
+    bool conversational = true;
   };
   /// Throws Error: Kind::input for the folder or the template, Kind::settings for what cannot be
   /// meant together.
