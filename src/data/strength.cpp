@@ -35,6 +35,7 @@ std::vector<double> scores_of(const Fields& row, const std::vector<std::string>&
   const bool there = row.has("components") && row.json().at("components").is_object();
   const Fields components(there ? row.json().at("components") : none, row.where());
   std::vector<double> out;
+  out.reserve(members.size());
   for (const std::string& name : members) out.push_back(components.number(name));
   return out;
 }

@@ -137,9 +137,9 @@ Reference read_reference(const Json& value, const std::string& where) {
   }
   if (!value.is_object()) refuse();
   for (const auto& [name, part] : value.items()) {
-    if (name == "file" && part.is_string() && part != "") {
+    if (name == "file" && part.is_string() && !part.get<std::string>().empty()) {
       out.file = part.get<std::string>();
-    } else if (name == "key" && part.is_string() && part != "") {
+    } else if (name == "key" && part.is_string() && !part.get<std::string>().empty()) {
       out.key = part.get<std::string>();
     } else if (name == "row" && is_number(part.dump())) {
       out.row = part.get<int64_t>();

@@ -184,7 +184,8 @@ ListVerdict read_list_verdict(std::string_view reply, std::span<const std::strin
   if (!found) return out;
   const Json& json = found->object;
   out.parses = true;
-  if (json.contains("thoughts") && json["thoughts"].is_string() && json["thoughts"] != "")
+  if (json.contains("thoughts") && json["thoughts"].is_string() &&
+      !json["thoughts"].get<std::string>().empty())
     out.reasons = true;
   out.has_keys = json.contains("scores") && json["scores"].is_object() && json.contains("ranking");
   if (!json.contains("scores") || !json["scores"].is_object()) return out;
