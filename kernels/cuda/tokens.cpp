@@ -1,4 +1,5 @@
 #include "kernels/cuda/tensors.h"
+#include "ops/policy_numbers.h"
 
 namespace guerdon::ops::cuda {
 namespace {
@@ -23,17 +24,6 @@ Tensor row_sums(const Tensor& value, const Tensor& weight, const Tensor& row, in
 /// What a mean over weights is divided by.
 Tensor divisor_of(const Tensor& weights) {
   return at::where(weights == 0, at::ones_like(weights), weights);
-}
-
-kernels::PolicyTerm kernel_of(PolicyTerm term) {
-  switch (term) {
-    case PolicyTerm::clipped: return kernels::PolicyTerm::clipped;
-    case PolicyTerm::geometric: return kernels::PolicyTerm::geometric;
-    case PolicyTerm::soft: return kernels::PolicyTerm::soft;
-    case PolicyTerm::detached: return kernels::PolicyTerm::detached;
-    case PolicyTerm::plain: break;
-  }
-  return kernels::PolicyTerm::plain;
 }
 
 /// Log-ratios that are averaged over rows, float64, and whether they move with the log-prob.
@@ -75,17 +65,7 @@ PolicyPass policy_pass(const PolicyTokens& t, const PolicyObjective& o) {
   }
   if (o.row_means) row_share = (1.0 / (total * o.divisor)).to(at::kFloat);
 
-  const auto number = [](double x) { return static_cast<float>(x); };
-  const kernels::PolicyNumbers numbers{
-      .term = kernel_of(o.term),
-      .low = number(o.low),
-      .high = number(o.high),
-      .cap = number(o.cap),
-      .positive_temperature = number(o.positive_temperature),
-      .negative_temperature = number(o.negative_temperature),
-      .beta = number(o.beta),
-      .kl_times_ratio = o.kl_times_ratio && o.term != PolicyTerm::geometric,
-      .share = number(1.0 / o.divisor)};
+  const kernels::PolicyNumbers numbers = numbers_of(o);
   Tensor gradient = at::empty_like(t.logprobs), side = at::empty_like(t.logprobs);
   const Tensor sums = at::empty({8}, t.logprobs.options().dtype(at::kDouble)),
                room = room_for<kernels::PolicySums>(sums, device::policy_blocks(count));

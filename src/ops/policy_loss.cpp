@@ -11,6 +11,7 @@
 #include "guerdon/base/error.h"
 #include "inputs.h"
 #include "kernels/cpu/kernels.h"
+#include "policy_numbers.h"
 
 namespace guerdon::ops {
 namespace {
@@ -19,17 +20,6 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 constexpr int64_t kBlock = 1024;  // tokens whose sums are merged in order
-
-kernels::PolicyTerm kernel_of(PolicyTerm term) {
-  switch (term) {
-    case PolicyTerm::clipped: return kernels::PolicyTerm::clipped;
-    case PolicyTerm::geometric: return kernels::PolicyTerm::geometric;
-    case PolicyTerm::soft: return kernels::PolicyTerm::soft;
-    case PolicyTerm::detached: return kernels::PolicyTerm::detached;
-    case PolicyTerm::plain: break;
-  }
-  return kernels::PolicyTerm::plain;
-}
 
 const float* data(const Tensor& x) { return x.defined() ? x.const_data_ptr<float>() : nullptr; }
 
@@ -127,18 +117,8 @@ class Pass {
   }
 
   double terms(const float* row_log_ratio, const float* row_share, const Tensor& through) {
-    const auto number = [](double x) { return static_cast<float>(x); };
     const bool kl = o_.beta != 0 && t_.reference.defined();
-    const kernels::PolicyNumbers numbers{
-        .term = kernel_of(o_.term),
-        .low = number(o_.low),
-        .high = number(o_.high),
-        .cap = number(o_.cap),
-        .positive_temperature = number(o_.positive_temperature),
-        .negative_temperature = number(o_.negative_temperature),
-        .beta = number(o_.beta),
-        .kl_times_ratio = o_.kl_times_ratio && o_.term != PolicyTerm::geometric,
-        .share = number(1.0 / o_.divisor)};
+    const kernels::PolicyNumbers numbers = numbers_of(o_);
     const int64_t blocks = (n_ + kBlock - 1) / kBlock;
     std::vector<kernels::PolicySums> parts(static_cast<size_t>(blocks));
     at::parallel_for(0, blocks, 8, [&](int64_t begin, int64_t end) {

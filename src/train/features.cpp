@@ -10,6 +10,7 @@
 #include "guerdon/data/model_folder.h"
 #include "guerdon/data/vectors.h"
 #include "guerdon/train/feed.h"
+#include "train/refuse.h"
 #include "train/reward_objective.h"
 
 namespace guerdon::train {
@@ -29,17 +30,6 @@ std::unique_ptr<RewardObjective> pair_objective(const FeatureSettings& s,
   same.loss_type = s.loss_type;
   same.loss = s.loss;
   return make_pair_objective(same, where);
-}
-
-/// A setting that nothing would read is a mistake.
-template <class Options>
-void refuse_changed(Options given, const std::string& where, const std::string& why) {
-  Options defaults;
-  const SettingList list = settings_of(given), usual = settings_of(defaults);
-  for (size_t i = 0; i < list.all().size(); ++i) {
-    if (setting_value(list.all()[i]) != setting_value(usual.all()[i]))
-      fail_settings(where, "key " + list.all()[i].path + ": " + why);
-  }
 }
 
 void check(const FeatureSettings& s, const std::string& where) {

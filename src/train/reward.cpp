@@ -10,6 +10,7 @@
 #include "guerdon/base/log.h"
 #include "guerdon/math/steps.h"
 #include "train/frozen_body.h"
+#include "train/refuse.h"
 #include "train/reward_beside.h"
 #include "train/reward_objective.h"
 
@@ -29,19 +30,6 @@ std::optional<model::Pooling> pooling_of(const std::string& name) {
 
 bool is_one_of(const std::string& name, const std::vector<std::string>& names) {
   return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-/// A setting that the objective does not read is a mistake.
-template <class Options>
-void refuse_changed(Options given, const RewardSettings& s, const char* of,
-                    const std::string& where) {
-  Options defaults;
-  const SettingList list = settings_of(given), usual = settings_of(defaults);
-  for (size_t i = 0; i < list.all().size(); ++i) {
-    if (setting_value(list.all()[i]) == setting_value(usual.all()[i])) continue;
-    fail_settings(where, "key " + list.all()[i].path + ": is of " + of + ", and loss_type is " +
-                             show(s.loss_type));
-  }
 }
 
 void refuse_pairing(const RewardSettings& s, const std::string& where) {
@@ -335,17 +323,20 @@ std::unique_ptr<RewardObjective> make_objective(const RewardSettings& s, const s
                                       "ensembles, uncertainty or steps"));
   if (s.ensemble.members == 1 && s.ensemble.row_share < 1.0)
     fail_settings(where, "key ensemble.row_share: is of ensembles, and ensemble.members is 1");
+  const auto of_another = [&](const std::string& kind) {
+    return "is of " + kind + ", and loss_type is " + show(s.loss_type);
+  };
   if (!ratings) {
     loss::RatingOptions others = s.rating;
     if (uncertain) others.least_deviation = loss::RatingOptions().least_deviation;
-    refuse_changed(others, s, "ratings", where);
+    refuse_changed(others, where, of_another("ratings"));
     refuse_attributes(s, where);
   }
-  if (!lists) refuse_changed(s.list, s, "lists", where);
+  if (!lists) refuse_changed(s.list, where, of_another("lists"));
   if (!pairs) {
     loss::PairOptions others = s.loss;
     if (lists) others.score_penalty = 0.0;  // a chain has one too
-    refuse_changed(others, s, "pairs", where);
+    refuse_changed(others, where, of_another("pairs"));
     refuse_pairing(s, where);
   }
   const auto member = [&](int64_t index) {
